@@ -1,0 +1,69 @@
+"""What a speech model must offer the engine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from streaming.events import Decode, Hypothesis
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A request with its audio: float32 mono, [samples] at 16 kHz, in [-1, 1]."""
+
+    decode: Decode
+    audio: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Which model is running, and why; shown in the log, `/readyz`, the page and transcripts."""
+
+    name: str
+    backend: str
+    device: str
+    compute_type: str
+    why: str
+    fallback: bool = False  # not what was asked for
+
+
+class Backend(Protocol):
+    """A speech model. `decode` may be called from `lanes` threads at once; the rest is constant."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+    @property
+    def lanes(self) -> int:
+        """Batches that may be in flight at once."""
+    @property
+    def batch_max(self) -> int:
+        """Requests of one batch, at most."""
+    @property
+    def window_seconds_max(self) -> float:
+        """The longest window worth decoding live, in seconds."""
+    @property
+    def file_window_seconds_max(self) -> float:
+        """The longest window of a file, in seconds."""
+    @property
+    def full_finals(self) -> bool:
+        """Whether finals are decoded on the full window when the client leaves it to us."""
+    @property
+    def keeps_context(self) -> bool:
+        """Whether earlier text as a prompt helps this model."""
+    @property
+    def languages(self) -> frozenset[str]: ...
+
+    def warm_up(self) -> None:
+        """Load and run once, so that the first client does not pay for it."""
+
+    def tokenize(self, text: str) -> tuple[int, ...]:
+        """Tokens of a prompt; empty where the model takes none."""
+
+    def group(self, decode: Decode) -> object:
+        """Requests with equal groups may share a batch."""
+
+    def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
+        """One hypothesis a task, in order. Raises whatever the library raises."""

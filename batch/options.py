@@ -1,0 +1,49 @@
+"""What an operator may choose about the engine and the model."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from streaming.options import Options
+
+
+class ModelOptions(Options):
+    """Which model runs, and on what."""
+
+    name: str = "auto"
+    """`auto`, a Whisper size (tiny … large-v3-turbo), a hub id, a folder, or `pocketsphinx`."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it runs."""
+    compute_type: str = "default"
+    """CTranslate2's arithmetic: int8, float16, bfloat16, float32 …; default is the best for the device."""
+    threads: Annotated[int, Field(ge=0, le=256)] = 0
+    """Threads of one model call; 0 measures what is fastest here."""
+    lanes: Annotated[int, Field(ge=0, le=64)] = 0
+    """Model calls at once; 0 chooses by cores and model."""
+    beam_size: Annotated[int, Field(ge=1, le=10)] = 1
+    """Beams of a final; partials are always greedy."""
+    download: bool = True
+    """Whether a model may be fetched from the hub."""
+
+
+class EngineOptions(Options):
+    """How many streams share the model."""
+
+    streams_max: Annotated[int, Field(ge=1)] = 1000
+    """Live streams at once, at most."""
+    files_max: Annotated[int, Field(ge=1)] = 64
+    """Files being transcribed at once, at most."""
+    batch_max: Annotated[int, Field(ge=0, le=512)] = 0
+    """Requests decoded together, at most; 0 takes what the model says."""
+    finals_max: Annotated[int, Field(ge=1)] = 4096
+    """Finals that may wait before new streams are refused."""
+    partial_ms_min: Annotated[int, Field(ge=0, le=5000)] = 64
+    """Least time between two partials of a stream, in ms, however idle the machine is."""
+    partial_ms_max: Annotated[int, Field(ge=100, le=10_000)] = 1000
+    """The interval to which partials stretch under load, in ms."""
+    load_target: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Part of the decode lanes' time that partials may fill."""
+    buffer_seconds_max: Annotated[float, Field(ge=5, le=600)] = 60.0
+    """Audio a stream may hold untranscribed before we stop reading from its sender."""
+    file_age_seconds_max: Annotated[float, Field(gt=0)] = 5.0
+    """A file's request that has waited longer goes with the next batch, whatever else waits."""

@@ -1,0 +1,1 @@
+"""The outside: command line, configuration, routes, protocols and pages."""

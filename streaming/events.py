@@ -1,0 +1,181 @@
+"""The vocabulary: what a stream is told, what it tells, and what it asks of the engine.
+
+Time inside a stream is a sample index at `SAMPLE_RATE`, counted from the stream's first sample.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+SAMPLE_RATE = 16_000
+HOP = 512  # what the VAD scores at once: 32 ms
+
+
+def samples(milliseconds: float) -> int:
+    return round(milliseconds * SAMPLE_RATE / 1000)
+
+
+def seconds(position: int) -> float:
+    return round(position / SAMPLE_RATE, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a hypothesis, its punctuation attached.
+
+    `tokens` are the model's own, opaque here; they come back to it as a forced prefix.
+    `spaced` is false where the language writes no space before the word.
+    """
+
+    text: str
+    start: int
+    end: int
+    confidence: float
+    tokens: tuple[int, ...] = ()
+    spaced: bool = True
+    stable: bool = False
+
+
+def join(words: tuple[Word, ...]) -> str:
+    return "".join(f" {w.text}" if w.spaced else w.text for w in words).strip()
+
+
+# ---- what a stream asks of the engine, and gets back
+
+
+class Kind(IntEnum):
+    """The class of a request; a lower number goes first."""
+
+    FINAL = 0
+    EARLY = 1  # silence has begun: very likely the final, decoded before the endpoint is certain
+    PARTIAL = 2
+    FILE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """A request to transcribe the window [start, end) of a stream.
+
+    `prefix`: tokens the decoder is forced to start with. `prompt`: tokens of earlier text and key
+    terms, placed before the transcript. `language` None asks the model to detect it.
+    `full`: pad the window to the model's full length instead of trimming it.
+    """
+
+    stream: int
+    utterance: int
+    serial: int
+    kind: Kind
+    start: int
+    end: int
+    language: str | None = None
+    task: str = "transcribe"
+    prefix: tuple[int, ...] = ()
+    prompt: tuple[int, ...] = ()
+    full: bool = False
+    timestamps: bool = False
+    word_times: bool = True
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What the model returned for a window; word times are sample indexes of the stream."""
+
+    words: tuple[Word, ...]
+    language: str = "en"
+    language_probability: float = 1.0
+    no_speech_probability: float = 0.0
+    log_probability: float = 0.0  # mean over tokens
+    compression_ratio: float = 1.0
+    ended: bool = True  # the model closed the text itself rather than running into the token limit
+
+
+# ---- what a stream tells
+
+
+class Reason(StrEnum):
+    """Why an utterance ended."""
+
+    SILENCE = "silence"
+    FINALIZE = "finalize"
+    LENGTH = "length"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    at: int
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    at: int
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A hypothesis that may change, except for its leading stable words, which will not."""
+
+    utterance: int
+    start: int
+    end: int  # the end of the audio it was made from
+    words: tuple[Word, ...]
+    language: str
+    channel: int = 0
+    lag_ms: float = 0.0  # since that audio arrived; stamped by the engine
+    end_confidence: float = 0.0  # how sure the words make us that the speaker has finished, 0 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """An utterance as it will stay. One for each utterance, in order; `words` may be empty."""
+
+    utterance: int
+    start: int
+    end: int
+    words: tuple[Word, ...]
+    language: str
+    language_probability: float
+    reason: Reason
+    channel: int = 0
+    lag_ms: float = 0.0  # since the endpoint was decided; stamped by the engine
+    end_confidence: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Everything before the marker has been answered."""
+
+    marker: str
+    at: int
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    code: str
+    message: str
+    start: int = 0
+    end: int = 0
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where every sample of a channel went: received = transcribed + silence + dropped."""
+
+    received: int = 0
+    transcribed: int = 0
+    silence: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The last event of a stream, with one account for each channel."""
+
+    accounts: tuple[Account, ...] = field(default=())
+
+
+Event = SpeechStarted | SpeechEnded | Partial | Final | Marked | Warned | Done
