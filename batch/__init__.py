@@ -1,1 +1,2 @@
-"""Many streams, one model: engine, scheduler, VAD, backends; and files, which arrive all at once."""
+"""Many streams, one model: engine, scheduler, VAD, backends; and files, which arrive all at
+once."""

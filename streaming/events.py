@@ -8,6 +8,7 @@ from enum import IntEnum, StrEnum
 
 SAMPLE_RATE = 16_000
 HOP = 512  # what the VAD scores at once: 32 ms
+END_MARKS = frozenset(".?!。？！")
 
 
 def samples(milliseconds: float) -> int:
@@ -67,6 +68,7 @@ class Decode:
     start: int
     end: int
     language: str | None = None
+    likely_language: str | None = None  # kept unless the detection is sure of another
     task: str = "transcribe"
     prefix: tuple[int, ...] = ()
     prompt: tuple[int, ...] = ()
@@ -86,6 +88,7 @@ class Hypothesis:
     no_speech_probability: float = 0.0
     log_probability: float = 0.0  # mean over tokens
     compression_ratio: float = 1.0
+    end_probability: float = 0.0  # of the mark that ends the sentence; 0 where none does
     ended: bool = True  # the model closed the text itself rather than running into the token limit
 
 

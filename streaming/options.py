@@ -19,7 +19,7 @@ class AudioFormat(Options):
     """What the bytes of a stream are."""
 
     encoding: Encoding = "pcm_s16le"
-    """Sample encoding; the two opus forms are containers that carry rate and channels themselves."""
+    """Sample encoding; the two opus forms are containers that carry their own rate."""
     sample_rate: Annotated[int, Field(ge=RATE_MIN, le=RATE_MAX, strict=True)] = 16_000
     """Samples a second of the audio sent, in Hz."""
     channels: Annotated[int, Field(ge=1, le=CHANNELS_MAX, strict=True)] = 1
@@ -44,9 +44,9 @@ class EndpointingOptions(Options):
     """Inside an utterance, a hop below this is silence."""
     speech_ms_min: Annotated[int, Field(ge=32, le=2000)] = 64
     """Speech shorter than this does not begin an utterance."""
-    silence_ms: Annotated[int, Field(ge=64, le=10_000)] = 512
+    silence_ms: Annotated[int, Field(ge=64, le=10_000)] = 544
     """Silence that ends an utterance whatever was said."""
-    silence_confident_ms: Annotated[int, Field(ge=64, le=10_000)] = 320
+    silence_confident_ms: Annotated[int, Field(ge=64, le=10_000)] = 384
     """Silence that ends it when the words end a sentence with `end_confidence`."""
     end_confidence: Annotated[float, Field(ge=0, le=1)] = 0.7
     """How sure the words must make us that the speaker has finished, 0 to 1."""

@@ -38,21 +38,27 @@ class Backend(Protocol):
     @property
     def lanes(self) -> int:
         """Batches that may be in flight at once."""
+
     @property
     def batch_max(self) -> int:
         """Requests of one batch, at most."""
+
     @property
     def window_seconds_max(self) -> float:
         """The longest window worth decoding live, in seconds."""
+
     @property
     def file_window_seconds_max(self) -> float:
         """The longest window of a file, in seconds."""
+
     @property
     def full_finals(self) -> bool:
         """Whether finals are decoded on the full window when the client leaves it to us."""
+
     @property
     def keeps_context(self) -> bool:
         """Whether earlier text as a prompt helps this model."""
+
     @property
     def languages(self) -> frozenset[str]: ...
 

@@ -1,0 +1,274 @@
+"""Whisper through CTranslate2: trimmed windows, forced prefixes, many streams in one call.
+
+faster-whisper supplies features and tokenizer; its `transcribe` is for one file at a time and keeps
+state in the model object, so `encode`, `generate` and `align` are called directly.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import numpy as np
+import numpy.typing as npt
+import tokenizers
+from batch.models import ModelTraits
+from faster_whisper.feature_extractor import FeatureExtractor
+from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
+
+from batch.backends.base import ModelInfo, Task
+from batch.backends.words import Piece, compression_ratio, pieces, times
+from batch.options import ModelOptions
+from streaming.errors import EngineFailed
+from streaming.events import END_MARKS, SAMPLE_RATE, Decode, Hypothesis, Kind, Word
+
+FRAME = 160  # samples of one mel frame
+FRAMES_FULL = 3000
+# Mel frames to which windows are padded, so that requests of different length share a batch.
+BUCKETS = (200, 300, 400, 500, 600, 800, 1000, 1200, 1500, 2000, 2500, FRAMES_FULL)
+# Features are padded with 0, and by this much at least: without, the error rate rises by half.
+MARGIN_FRAMES = 50
+LANGUAGE_SURE = 0.8  # a detection below this does not overrule the stream's language
+TOKENS_MAX = 224
+
+StorageView = ctranslate2.StorageView
+
+
+def bucket(samples: int, full: bool) -> int:
+    """Mel frames to encode for a window of `samples`. Under 2 s Whisper invents filler."""
+    wanted = samples // FRAME + MARGIN_FRAMES
+    if full:
+        return FRAMES_FULL
+    return next((b for b in BUCKETS if b >= wanted), FRAMES_FULL)
+
+
+class WhisperBackend:
+    def __init__(
+        self, folder: Path, info: ModelInfo, traits: ModelTraits, options: ModelOptions
+    ) -> None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        on_cpu = info.device == "cpu"
+        self.info = info
+        self.lanes = options.lanes or (min(cores, 4) if on_cpu else 2)
+        self.batch_max = 8 if on_cpu else 32
+        self.window_seconds_max = traits.window_seconds_max
+        self.file_window_seconds_max = traits.file_window_seconds_max
+        self.full_finals = traits.final_window == "full"
+        self.keeps_context = traits.keeps_context
+        self.beam_size = options.beam_size
+        try:
+            self.model = ctranslate2.models.Whisper(
+                str(folder),
+                device=info.device,
+                compute_type=info.compute_type,
+                # One thread a call: decoding is many small steps, and threads that meet at each of
+                # them cost more than they bring. The lanes use the other cores.
+                intra_threads=options.threads or (1 if on_cpu else 4),
+                inter_threads=self.lanes,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise EngineFailed(f"the model in {folder} cannot be loaded: {error}") from error
+        self.text = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.features = FeatureExtractor(**_feature_options(folder))
+        self.tokenizer = lru_cache(maxsize=256)(self._tokenizer)
+        known = {t for t in _LANGUAGE_CODES if self.text.token_to_id(f"<|{t}|>") is not None}
+        self.languages = frozenset(known) if self.model.is_multilingual else frozenset({"en"})
+
+    def _tokenizer(self, language: str, task: str) -> Tokenizer:
+        return Tokenizer(self.text, self.model.is_multilingual, task=task, language=language)
+
+    def warm_up(self) -> None:
+        for seconds in (2, self.window_seconds_max):
+            audio = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
+            self.decode([Task(Decode(0, 0, 0, Kind.FINAL, 0, len(audio), "en"), audio)])
+
+    def tokenize(self, text: str) -> tuple[int, ...]:
+        return tuple(self.text.encode(" " + text.strip(), add_special_tokens=False).ids)
+
+    def group(self, decode: Decode) -> object:
+        # `<|startoftranscript|>` must stand at one position in a batch, hence the prompt's length.
+        return (
+            bucket(decode.end - decode.start, decode.full),
+            len(decode.prompt),
+            decode.timestamps,
+            self._beams(decode),
+            decode.word_times,
+        )
+
+    def _beams(self, decode: Decode) -> int:
+        return 1 if decode.kind is Kind.PARTIAL else self.beam_size
+
+    def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
+        first = batch[0].decode
+        longest = max(t.decode.end - t.decode.start for t in batch)
+        frames = bucket(longest, first.full)
+        encoded = self.model.encode(StorageView.from_array(self._mel(batch, frames)))
+        languages = self._languages(batch, encoded)
+        readers = [
+            self.tokenizer(k, t.decode.task) for (k, _), t in zip(languages, batch, strict=True)
+        ]
+        budget = min(TOKENS_MAX, 20 + 12 * (longest // SAMPLE_RATE + 1))
+        results = self.model.generate(
+            encoded,
+            [self._prompt(r, t.decode) for r, t in zip(readers, batch, strict=True)],
+            beam_size=self._beams(first),
+            max_length=2 * budget,  # half of it may be new tokens
+            return_scores=True,
+            return_no_speech_prob=True,
+            max_initial_timestamp_index=50,
+        )
+        # What was forced is part of the answer.
+        written = [
+            [i for i in r.sequences_ids[0] if i < reader.eot]
+            for r, reader in zip(results, readers, strict=True)
+        ]
+        split = [pieces(reader, tokens) for reader, tokens in zip(readers, written, strict=True)]
+        aligned = (
+            self._align(batch, encoded, languages, split)
+            if any(t.decode.word_times for t in batch)
+            else [None] * len(batch)
+        )
+        return [
+            _hypothesis(
+                task, result, found, alignment, language, len(result.sequences_ids[0]) < budget
+            )
+            for task, result, found, alignment, language in zip(
+                batch, results, split, aligned, languages, strict=True
+            )
+        ]
+
+    def _mel(self, batch: Sequence[Task], frames: int) -> npt.NDArray[np.float32]:
+        """Log-mel features, float32 [batch, mels, frames], padded with 0."""
+        out = np.zeros((len(batch), self.model.n_mels, frames), np.float32)
+        for row, task in enumerate(batch):
+            mel = self.features(task.audio)[:, :-1]
+            count = min(mel.shape[1], frames)
+            out[row, :, :count] = mel[:, :count]
+        return out
+
+    def _languages(self, batch: Sequence[Task], encoded: Any) -> list[tuple[str, float]]:
+        """Language and its probability of each row; what is given counts as certain."""
+        if not self.model.is_multilingual:
+            return [("en", 1.0)] * len(batch)
+        if all(t.decode.language for t in batch):
+            return [(t.decode.language or "en", 1.0) for t in batch]
+        out = []
+        for task, found in zip(batch, self.model.detect_language(encoded), strict=True):
+            decode = task.decode
+            ranked = {token.strip("<|>"): probability for token, probability in found}
+            best = next(iter(ranked))
+            if decode.language is not None:
+                out.append((decode.language, 1.0))
+            elif (likely := decode.likely_language) in ranked and ranked[best] < LANGUAGE_SURE:
+                assert likely is not None
+                out.append((likely, ranked[likely]))
+            else:
+                out.append((best, ranked[best]))
+        return out
+
+    def _prompt(self, reader: Tokenizer, decode: Decode) -> list[int]:
+        before = [reader.sot_prev, *decode.prompt] if decode.prompt else []
+        if decode.timestamps:
+            return [*before, *reader.sot_sequence]
+        return [*before, *reader.sot_sequence, reader.no_timestamps, *decode.prefix]
+
+    def _align(
+        self,
+        batch: Sequence[Task],
+        encoded: Any,
+        languages: Sequence[tuple[str, float]],
+        split: Sequence[list[Piece]],
+    ) -> list[Any]:
+        """An alignment for each row, None where there are no words.
+
+        One call takes one start sequence, so rows are taken by language and task; nearly always
+        that is all of them at once.
+        """
+        out: list[Any] = [None] * len(batch)
+        kinds = [(k, t.decode.task) for (k, _), t in zip(languages, batch, strict=True)]
+        rows_by_kind = Counter(k for k, words in zip(kinds, split, strict=True) if words)
+        for kind in rows_by_kind:
+            rows = [i for i, k in enumerate(kinds) if k == kind and split[i]]
+            part = encoded if len(rows) == len(batch) else _rows(encoded, rows)
+            found = self.model.align(
+                part,
+                self.tokenizer(*kind).sot_sequence,
+                [[t for piece in split[i] for t in piece.tokens] for i in rows],
+                [max(len(batch[i].audio) // FRAME, 2) for i in rows],
+            )
+            for row, result in zip(rows, found, strict=True):
+                out[row] = result
+        return out
+
+
+def _feature_options(folder: Path) -> dict[str, int]:
+    file = folder / "preprocessor_config.json"
+    if not file.exists():
+        return {}
+    given = json.loads(file.read_text())
+    names = ("feature_size", "sampling_rate", "hop_length", "chunk_length", "n_fft")
+    return {name: given[name] for name in names if name in given}
+
+
+def _rows(encoded: Any, rows: Sequence[int]) -> Any:
+    on_cpu = encoded if encoded.device == "cpu" else encoded.to_device(ctranslate2.Device.cpu)
+    return StorageView.from_array(np.ascontiguousarray(np.array(on_cpu)[list(rows)]))
+
+
+def _hypothesis(
+    task: Task,
+    result: Any,
+    found: Sequence[Piece],
+    alignment: Any,
+    language: tuple[str, float],
+    ended: bool,
+) -> Hypothesis:
+    decode = task.decode
+    new = len(result.sequences_ids[0])
+    words = _words(decode, found, alignment)
+    last = found[-1].text[-1:] if found else ""
+    end_probability = 0.0
+    if last in END_MARKS:
+        end_probability = float(alignment.text_token_probs[-1]) if alignment else 0.5
+    return Hypothesis(
+        words=words,
+        language=language[0],
+        language_probability=float(language[1]),
+        no_speech_probability=float(result.no_speech_prob),
+        log_probability=float(result.scores[0]) * new / (new + 1),
+        compression_ratio=compression_ratio("".join(p.text for p in found)),
+        end_probability=end_probability,
+        ended=ended,
+    )
+
+
+def _words(decode: Decode, found: Sequence[Piece], alignment: Any) -> tuple[Word, ...]:
+    """Words at their place in the stream; without an alignment, spread evenly over the window."""
+    if not found:
+        return ()
+    lengths = [len(p.tokens) for p in found]
+    edges = np.cumsum([0, *lengths])
+    duration = (decode.end - decode.start) / SAMPLE_RATE
+    if alignment is None:
+        starts, ends = edges[:-1] / edges[-1] * duration, edges[1:] / edges[-1] * duration
+        sure = np.zeros(len(found))
+    else:
+        starts, ends = times(alignment.alignments, lengths)
+        probabilities = alignment.text_token_probs
+        sure = np.array([np.mean(probabilities[a:b]) for a, b in pairwise(edges)])
+    return tuple(
+        Word(
+            text=piece.text.strip(),
+            start=decode.start + round(min(float(start), duration) * SAMPLE_RATE),
+            end=decode.start + round(min(float(end), duration) * SAMPLE_RATE),
+            confidence=round(float(probability), 4),
+            tokens=tuple(piece.tokens),
+            spaced=piece.text.startswith(" "),
+        )
+        for piece, start, end, probability in zip(found, starts, ends, sure, strict=True)
+    )

@@ -1,0 +1,34 @@
+"""How often partials come: as often as the machine can, and no oftener. Pure.
+
+Partials of all speaking streams may fill `load_target` of the decode lanes' time. With n streams
+speaking and a partial costing c seconds of a lane, each stream's interval is n·c / (target·lanes):
+short for a lone speaker, stretching smoothly as streams are added, long before a final is late.
+"""
+
+from batch.options import EngineOptions
+
+SMOOTHING = 0.05  # weight of the newest batch
+SPEAKING_SECONDS = 1.0  # a stream that asked for a partial this recently is speaking
+
+
+class Cadence:
+    def __init__(self, options: EngineOptions, lanes: int) -> None:
+        self.options = options
+        self.lanes = lanes
+        self.cost = 0.0  # seconds of a lane for one partial, smoothed
+        self.asked: dict[int, float] = {}  # when a stream last asked for a partial
+
+    def ask(self, stream: int, now: float) -> None:
+        self.asked[stream] = now
+
+    def ran(self, batch_seconds: float, size: int) -> None:
+        """A batch of `size` live hypotheses took so long."""
+        cost = batch_seconds / size
+        self.cost += (cost - self.cost) * (SMOOTHING if self.cost else 1.0)
+
+    def interval(self, now: float) -> float:
+        """Seconds between two partials of a stream."""
+        self.asked = {s: t for s, t in self.asked.items() if now - t < SPEAKING_SECONDS}
+        wanted = len(self.asked) * self.cost / (self.options.load_target * self.lanes)
+        low, high = self.options.partial_ms_min / 1000, self.options.partial_ms_max / 1000
+        return min(max(wanted, low), high)

@@ -1,0 +1,157 @@
+"""Which requests go into the next batch. Pure: no thread, no clock, no model.
+
+Finals first, in order of arrival; then hypotheses made because silence began; then the partial that
+has waited longest, if its stream's interval has passed; then files. A file's request that has grown
+old goes before everything, once, so that nobody starves. The first request chosen decides the group
+(equal windows, equal prompts); others of that group fill the batch, in the same order of classes.
+
+A stream has at most one partial waiting: a newer one replaces it and keeps its place. A stream
+whose request is being decoded waits, so answers come in order.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+
+from streaming.events import Decode, Kind
+
+
+@dataclass(slots=True)
+class Waiting:
+    decode: Decode
+    since: float
+
+
+class Scheduler:
+    """Told the time in seconds; any monotonic clock will do."""
+
+    def __init__(
+        self, group: Callable[[Decode], object], batch_max: int, file_age_seconds_max: float
+    ) -> None:
+        self.group = group
+        self.batch_max = batch_max
+        self.file_age_seconds_max = file_age_seconds_max
+        self.interval = 0.0  # seconds between two partials of a stream
+        self.finals: deque[Waiting] = deque()
+        self.early: OrderedDict[int, Waiting] = OrderedDict()  # by stream, oldest first
+        self.partials: OrderedDict[int, Waiting] = OrderedDict()
+        self.files: deque[Waiting] = deque()
+        self.busy: dict[int, int] = {}  # requests of a stream now being decoded
+        self.last: dict[int, float] = {}  # when a stream's last hypothesis was started
+
+    def add(self, decode: Decode, now: float) -> None:
+        match decode.kind:
+            case Kind.FINAL:
+                self.partials.pop(decode.stream, None)
+                self.early.pop(decode.stream, None)
+                self.finals.append(Waiting(decode, now))
+            case Kind.EARLY:
+                self.partials.pop(decode.stream, None)
+                self._replace(self.early, decode, now)
+            case Kind.PARTIAL:
+                if self.early.pop(decode.stream, None) is not None:
+                    self.partials.pop(decode.stream, None)
+                self._replace(self.partials, decode, now)
+            case Kind.FILE:
+                self.files.append(Waiting(decode, now))
+
+    @staticmethod
+    def _replace(queue: OrderedDict[int, Waiting], decode: Decode, now: float) -> None:
+        waiting = queue.get(decode.stream)
+        if waiting is None:
+            queue[decode.stream] = Waiting(decode, now)
+        else:
+            waiting.decode = decode
+
+    def next_batch(self, now: float) -> list[Waiting]:
+        """Up to `batch_max` requests of one group; they count as busy until `done`."""
+        chosen: list[Waiting] = []
+        group: object = None
+        live: set[int] = set()
+        for waiting in list(self._in_order(now)):
+            decode = waiting.decode
+            is_live = decode.kind is not Kind.FILE
+            if is_live and (decode.stream in self.busy or decode.stream in live):
+                continue
+            if chosen and not self._joins(decode, chosen, group):
+                continue
+            group = group if chosen else self.group(decode)
+            chosen.append(waiting)
+            live.add(decode.stream)
+            if len(chosen) == self.batch_max:
+                break
+        for waiting in chosen:
+            self._take(waiting.decode, now)
+        return chosen
+
+    def _joins(self, decode: Decode, chosen: list[Waiting], group: object) -> bool:
+        # A live request does not wait for a file's window to be decoded beside it.
+        same_lane = (decode.kind is Kind.FILE) == (chosen[0].decode.kind is Kind.FILE)
+        return same_lane and self.group(decode) == group
+
+    def _in_order(self, now: float) -> Iterator[Waiting]:
+        if self.files and now - self.files[0].since > self.file_age_seconds_max:
+            yield self.files[0]
+        yield from self.finals
+        yield from self.early.values()
+        for stream, waiting in self.partials.items():
+            if now >= self._due(stream):
+                yield waiting
+        yield from self.files
+
+    def _due(self, stream: int) -> float:
+        return self.last.get(stream, 0.0) + self.interval
+
+    def _take(self, decode: Decode, now: float) -> None:
+        match decode.kind:
+            case Kind.FINAL:
+                self.finals = deque(w for w in self.finals if w.decode is not decode)
+            case Kind.EARLY:
+                del self.early[decode.stream]
+            case Kind.PARTIAL:
+                del self.partials[decode.stream]
+            case Kind.FILE:
+                self.files = deque(w for w in self.files if w.decode is not decode)
+        if decode.kind is not Kind.FILE:
+            self.last[decode.stream] = now
+        self.busy[decode.stream] = self.busy.get(decode.stream, 0) + 1
+
+    def done(self, decode: Decode) -> None:
+        left = self.busy.get(decode.stream, 0) - 1
+        if left > 0:
+            self.busy[decode.stream] = left
+        else:
+            self.busy.pop(decode.stream, None)
+
+    def wake_at(self) -> float | None:
+        """When the next partial falls due; None when none waits for its interval alone."""
+        return min(
+            (self._due(stream) for stream in self.partials if stream not in self.busy),
+            default=None,
+        )
+
+    def forget(self, stream: int) -> None:
+        """The stream is gone."""
+        self.finals = deque(w for w in self.finals if w.decode.stream != stream)
+        self.files = deque(w for w in self.files if w.decode.stream != stream)
+        self.early.pop(stream, None)
+        self.partials.pop(stream, None)
+        self.last.pop(stream, None)
+
+    def waiting(self) -> dict[Kind, int]:
+        return {
+            Kind.FINAL: len(self.finals),
+            Kind.EARLY: len(self.early),
+            Kind.PARTIAL: len(self.partials),
+            Kind.FILE: len(self.files),
+        }
+
+    def ages(self, now: float) -> dict[Hashable, float]:
+        """How long the oldest request of each class has waited, in seconds."""
+        queues = {
+            Kind.FINAL: self.finals,
+            Kind.EARLY: self.early.values(),
+            Kind.PARTIAL: self.partials.values(),
+            Kind.FILE: self.files,
+        }
+        return {kind: max((now - w.since for w in q), default=0.0) for kind, q in queues.items()}

@@ -1,0 +1,117 @@
+"""Routes and lifespan, nothing else."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from batch.engine import Engine
+from server.config import Config
+from server.connection import Connection
+from server.metrics import Metrics
+from server.protocols import PROTOCOLS
+from server.protocols.base import WireProtocol
+from server.rest import native
+from streaming.errors import TranscriptionError
+
+PAGES = Path(__file__).parent / "pages"
+SECURITY = (
+    (
+        b"content-security-policy",
+        b"default-src 'self'; connect-src 'self' ws: wss:; style-src 'self'; script-src 'self'; "
+        b"img-src 'self' data: blob:; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+def create_app(config: Config, engine: Engine, metrics: Metrics) -> Starlette:
+    """The whole server as an ASGI application; the engine lives as long as the application."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with engine:
+            yield
+
+    routes: list[BaseRoute] = [
+        *(WebSocketRoute(p.path, _socket(p, config, engine)) for p in PROTOCOLS),
+        *native.routes(engine, config.files),
+        *_operations(engine, metrics),
+        Route("/", lambda request: FileResponse(PAGES / "index.html")),
+        Mount("/pages", StaticFiles(directory=PAGES)),
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+def _socket(
+    protocol: type[WireProtocol], config: Config, engine: Engine
+) -> Callable[[WebSocket], object]:
+    async def endpoint(socket: WebSocket) -> None:
+        offered = list(socket.scope.get("subprotocols", []))
+        try:
+            wire = protocol(socket.query_params, offered, config.session)
+        except TranscriptionError as error:
+            await socket.accept()
+            plain = protocol({}, offered, config.session)
+            for message in plain.refuse(error, fatal=True):
+                text = message if isinstance(message, str) else message.decode()
+                await socket.send_text(text)
+            await socket.close(error.close_code, error.message[:100])
+            return
+        await Connection(socket, wire, engine, config.limits).run()
+
+    return endpoint
+
+
+def _operations(engine: Engine, metrics: Metrics) -> list[BaseRoute]:
+    async def healthz(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(request: Request) -> Response:
+        problems = {
+            "starting": not engine.is_ready and not engine.is_closing,
+            "shutting down": engine.is_closing,
+            "the model does not answer": engine.is_stalled,
+        }
+        found = [problem for problem, is_so in problems.items() if is_so]
+        body = {
+            "status": ", ".join(found) or "ready",
+            "model": asdict(engine.backend.info),
+            "streams": engine.count("live"),
+            "streams_max": engine.options.streams_max,
+            "files": engine.count("file"),
+        }
+        return JSONResponse(body, status_code=503 if found else 200)
+
+    async def show(request: Request) -> Response:
+        metrics.sample(engine)
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show)]
+
+
+class SecurityHeaders:
+    """Sent with every answer; the pages load nothing from elsewhere."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *SECURITY]
+            await send(message)
+
+        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)

@@ -1,0 +1,206 @@
+"""One WebSocket: what the client says to the stream, what the stream says to the client."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Iterable
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from batch.engine import Engine
+from batch.stream import Stream
+from server.config import Limits
+from server.protocols.base import (
+    Audio,
+    Command,
+    Configure,
+    Finalize,
+    Mark,
+    Message,
+    Start,
+    Stop,
+    WireProtocol,
+)
+from streaming.errors import BadMessage, EngineFailed, GoingAway, TimedOut, TranscriptionError
+from streaming.events import Done
+
+logger = logging.getLogger("server.connection")
+
+MESSAGES_A_TURN = 8  # read from one socket before the others get a chance
+
+
+class SlowReader(Exception):
+    """The client does not read what we send."""
+
+
+class Connection:
+    """Two tasks: reading from the socket, and writing to it once there is a stream."""
+
+    def __init__(
+        self, socket: WebSocket, protocol: WireProtocol, engine: Engine, limits: Limits
+    ) -> None:
+        # for the connection's life
+        self.socket = socket
+        self.protocol = protocol
+        self.engine = engine
+        self.limits = limits
+        self.session = secrets.token_hex(8)
+        self.loop = asyncio.get_running_loop()
+        self.ends_at = self.loop.time() + limits.session_seconds_max
+        # as it goes
+        self.stream: Stream | None = None
+        self.writer: asyncio.Task[None] | None = None
+        self.error: TranscriptionError | None = None  # why the connection is being closed
+        self.is_stopped = False  # the client has said so
+
+    async def run(self) -> None:
+        await self.socket.accept(subprotocol=self.protocol.subprotocol)
+        try:
+            await self._read()
+            if self.writer is not None:
+                await self.writer
+            await self._close()
+        except (WebSocketDisconnect, SlowReader):
+            logger.info("session %s: the client has gone", self.session)
+        finally:
+            if self.stream is not None:
+                self.stream.abandon()
+            if self.writer is not None:
+                self.writer.cancel()
+                with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, SlowReader):
+                    await self.writer
+
+    # ---- in
+
+    async def _read(self) -> None:
+        """Until the client stops, an error ends the recording, or the stream is done."""
+        count = 0
+        while not self.is_stopped and self.error is None:
+            try:
+                message = await self._receive()
+                if message is None:
+                    return
+                for command in self.protocol.decode(message):
+                    await self._obey(command)
+            except TranscriptionError as error:
+                await self._object(error)
+            count += 1
+            if count % MESSAGES_A_TURN == 0:
+                # receive() does not wait while messages are queued: let the others have the loop.
+                await asyncio.sleep(0)
+
+    async def _receive(self) -> Message | None:
+        """The next message; None when the writer has ended first."""
+        patience = (
+            self.limits.start_seconds_max if self.stream is None else self.limits.idle_seconds_max
+        )
+        patience = min(patience, max(self.ends_at - self.loop.time(), 0))
+        receive = asyncio.ensure_future(self.socket.receive())
+        waiting: set[asyncio.Future[object]] = {receive}  # type: ignore[arg-type]
+        if self.writer is not None:
+            waiting.add(self.writer)  # type: ignore[arg-type]
+        try:
+            await asyncio.wait(waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if not receive.done():
+                if self.writer is not None and self.writer.done():
+                    return None
+                raise TimedOut(self._why_timed_out(patience))
+            message = receive.result()
+        finally:
+            if not receive.done():
+                receive.cancel()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1006))
+        text: str | None = message.get("text")
+        data: bytes | None = message.get("bytes")
+        return text if text is not None else data or b""
+
+    def _why_timed_out(self, patience: float) -> str:
+        if self.loop.time() >= self.ends_at:
+            return f"a session may last {self.limits.session_seconds_max:g} s"
+        if self.stream is None:
+            return f"no start within {patience:g} s"
+        return f"no message for {patience:g} s"
+
+    async def _obey(self, command: Command) -> None:
+        if isinstance(command, Start):
+            await self._start(command)
+            return
+        stream = self.stream
+        assert stream is not None  # the protocol refuses anything before a start
+        match command:
+            case Audio(data=data):
+                stream.feed(data)
+                await stream.room()
+            case Configure(options=options):
+                stream.configure(options)
+            case Finalize():
+                stream.finalize()
+            case Mark(marker=marker):
+                stream.mark(marker)
+            case Stop():
+                self.is_stopped = True
+                stream.close()
+
+    async def _start(self, command: Start) -> None:
+        self.stream = self.engine.open(command.audio, command.options)
+        model = self.stream.model
+        logger.info(
+            "session %s: %s, %d Hz, %d channels",
+            self.session,
+            command.audio.encoding,
+            command.audio.sample_rate,
+            command.audio.channels,
+        )
+        await self._send(self.protocol.ready(self.session, model, command))
+        self.writer = asyncio.create_task(self._write(self.stream))
+
+    async def _object(self, error: TranscriptionError) -> None:
+        """Say what is wrong. After the start, a bad control message changes nothing; any other
+        error ends the recording, and what was accepted before is still transcribed."""
+        fatal = self.stream is None or not isinstance(error, BadMessage)
+        if fatal:
+            self.error = error
+        logger.info("session %s: %s: %s", self.session, error.code, error.message)
+        await self._send(self.protocol.refuse(error, fatal=fatal))
+        if fatal and self.stream is not None:
+            self.stream.close()
+
+    # ---- out
+
+    async def _write(self, stream: Stream) -> None:
+        """Events as messages, until the stream is done."""
+        while True:
+            try:
+                async for event in stream:
+                    if isinstance(event, Done) and not (self.is_stopped or self.error):
+                        self.error = GoingAway("the server is shutting down")
+                        await self._send(self.protocol.refuse(self.error, fatal=True))
+                    await self._send(self.protocol.encode(event))
+                    if len(stream.events) > self.limits.outbox_messages_max:
+                        raise SlowReader
+                return
+            except TranscriptionError as error:
+                if self.error is None:
+                    await self._object(error)
+                if isinstance(error, (EngineFailed, GoingAway)):
+                    return
+
+    async def _send(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            try:
+                async with asyncio.timeout(self.limits.send_seconds_max):
+                    if isinstance(message, str):
+                        await self.socket.send_text(message)
+                    else:
+                        await self.socket.send_bytes(message)
+            except TimeoutError:
+                raise SlowReader from None
+
+    async def _close(self) -> None:
+        code, reason = 1000, ""
+        if self.error is not None:
+            code, reason = self.error.close_code, self.error.message
+        # RFC 6455 §5.5: a control frame holds 125 bytes, two of them the code.
+        await self.socket.close(code, reason.encode()[:120].decode(errors="ignore"))

@@ -1,0 +1,153 @@
+"""What `/metrics` says. Names carry units; labels are few and fixed."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
+
+from batch.engine import Engine
+from batch.observer import Lane
+from streaming.events import SAMPLE_RATE, Kind
+
+LAGS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2, 4, 8)
+WORK = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5, 15)
+SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
+
+
+class Metrics:
+    """The engine's observer, and the registry behind `/metrics`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        r = self.registry
+        self.streams = Gauge("stentor_streams", "Open streams.", ["lane"], registry=r)
+        self.opened = Counter("stentor_streams_opened", "Streams opened.", ["lane"], registry=r)
+        self.refusals = Counter(
+            "stentor_streams_refused",
+            "Streams refused because the server was full.",
+            ["lane"],
+            registry=r,
+        )
+        self.audio = Counter(
+            "stentor_audio_seconds", "Audio scored by the VAD, in seconds.", ["lane"], registry=r
+        )
+        self.lost = Counter(
+            "stentor_dropped_samples",
+            "Speech that could not be transcribed, in samples at 16 kHz.",
+            registry=r,
+        )
+        self.vad_streams = Histogram(
+            "stentor_vad_batch_streams",
+            "Streams in one call of the VAD.",
+            buckets=SIZES,
+            registry=r,
+        )
+        self.vad_time = Histogram(
+            "stentor_vad_seconds", "Time of one call of the VAD.", buckets=WORK, registry=r
+        )
+        self.queue = Gauge(
+            "stentor_queue_requests", "Requests waiting to be decoded.", ["kind"], registry=r
+        )
+        self.wait = Histogram(
+            "stentor_queue_wait_seconds",
+            "Time a request waited.",
+            ["kind"],
+            buckets=LAGS,
+            registry=r,
+        )
+        self.batch = Histogram(
+            "stentor_batch_requests",
+            "Requests decoded together.",
+            ["kind"],
+            buckets=SIZES,
+            registry=r,
+        )
+        self.time = Histogram(
+            "stentor_decode_seconds", "Time of one batch.", ["kind"], buckets=WORK, registry=r
+        )
+        self.failures = Counter(
+            "stentor_decode_failures",
+            "Requests the model could not answer.",
+            ["kind"],
+            registry=r,
+        )
+        self.obsolete = Counter(
+            "stentor_obsolete_requests",
+            "Requests whose answer no longer mattered.",
+            ["kind"],
+            registry=r,
+        )
+        self.partial = Histogram(
+            "stentor_partial_lag_seconds",
+            "From the arrival of audio to the partial made from it.",
+            buckets=LAGS,
+            registry=r,
+        )
+        self.final = Histogram(
+            "stentor_final_lag_seconds",
+            "From the decision that speech ended to the final.",
+            buckets=LAGS,
+            registry=r,
+        )
+        self.factor = Gauge(
+            "stentor_real_time_factor",
+            "Decode time per second of audio, since the start.",
+            registry=r,
+        )
+        self.interval = Gauge(
+            "stentor_partial_interval_seconds",
+            "Least time between a stream's partials, by load.",
+            registry=r,
+        )
+        self.decode_seconds = 0.0
+        self.audio_seconds = 0.0
+
+    def sample(self, engine: Engine) -> None:
+        """Read the gauges that nobody reports."""
+        for kind, count in engine.scheduler.waiting().items():
+            self.queue.labels(kind.name.lower()).set(count)
+        self.interval.set(engine.scheduler.interval)
+        if self.audio_seconds:
+            self.factor.set(self.decode_seconds / self.audio_seconds)
+
+    # ---- the engine's observer
+
+    def stream_opened(self, lane: Lane) -> None:
+        self.streams.labels(lane).inc()
+        self.opened.labels(lane).inc()
+
+    def stream_closed(self, lane: Lane) -> None:
+        self.streams.labels(lane).dec()
+
+    def refused(self, lane: Lane) -> None:
+        self.refusals.labels(lane).inc()
+
+    def heard(self, lane: Lane, samples: int) -> None:
+        self.audio.labels(lane).inc(samples / SAMPLE_RATE)
+        self.audio_seconds += samples / SAMPLE_RATE
+
+    def dropped(self, samples: int) -> None:
+        self.lost.inc(samples)
+
+    def scored(self, streams: int, seconds: float) -> None:
+        self.vad_streams.observe(streams)
+        self.vad_time.observe(seconds)
+
+    def waited(self, kind: Kind, seconds: float) -> None:
+        self.wait.labels(kind.name.lower()).observe(seconds)
+
+    def decoded(self, kind: Kind, size: int, seconds: float) -> None:
+        self.batch.labels(kind.name.lower()).observe(size)
+        self.time.labels(kind.name.lower()).observe(seconds)
+        self.decode_seconds += seconds
+
+    def failed(self, kind: Kind) -> None:
+        self.failures.labels(kind.name.lower()).inc()
+
+    def late(self, kind: Kind) -> None:
+        self.obsolete.labels(kind.name.lower()).inc()
+
+    def partial_lag(self, seconds: float) -> None:
+        self.partial.observe(seconds)
+
+    def final_lag(self, seconds: float) -> None:
+        self.final.observe(seconds)

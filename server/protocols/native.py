@@ -1,0 +1,317 @@
+"""The native protocol, `stentor.v1`: docs/protocol.md is its specification."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, assert_never
+
+import msgpack
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+
+from batch.backends.base import ModelInfo
+from server.protocols.base import (
+    Audio,
+    Command,
+    Configure,
+    Finalize,
+    Mark,
+    Message,
+    Start,
+    Stop,
+)
+from server.validation import bad_message
+from streaming.errors import BadAudio, BadMessage, TranscriptionError
+from streaming.events import (
+    SAMPLE_RATE,
+    Account,
+    Done,
+    Event,
+    Final,
+    Marked,
+    Partial,
+    SpeechEnded,
+    SpeechStarted,
+    Warned,
+    Word,
+    join,
+    seconds,
+)
+from streaming.options import AudioFormat, SessionOptions
+
+Checked = TypeVar("Checked", bound=BaseModel)
+
+JSON, MSGPACK = "stentor.v1.json", "stentor.v1.msgpack"
+FRAME_SECONDS_MAX = 2
+CONTAINER_BYTES_MAX = 1 << 20
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _auto(value: object) -> object:
+    return None if value == "auto" else value
+
+
+Language = Annotated[
+    Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None,
+    BeforeValidator(_auto, json_schema_input_type=str),
+    Field(description="auto or an ISO 639 code"),
+]
+
+_OPTIONS: dict[str, Any] = {
+    name: (Language if name == "language" else field.annotation, field)
+    for name, field in SessionOptions.model_fields.items()
+}
+_FORMAT: dict[str, Any] = {
+    name: (field.annotation, field) for name, field in AudioFormat.model_fields.items()
+}
+
+
+StartMessage = create_model(
+    "StartMessage", __base__=Strict, type=(Literal["start"], ...), **_FORMAT, **_OPTIONS
+)
+ConfigureMessage = create_model(
+    "ConfigureMessage", __base__=Strict, type=(Literal["configure"], ...), **_OPTIONS
+)
+
+
+class FinalizeMessage(Strict):
+    type: Literal["finalize"]
+
+
+class MarkerMessage(Strict):
+    type: Literal["marker"]
+    id: Annotated[str, Field(max_length=100)]
+
+
+class StopMessage(Strict):
+    type: Literal["stop"]
+
+
+class AudioMessage(Strict):
+    type: Literal["audio"]
+    audio: bytes
+
+
+TYPES: dict[str, type[BaseModel]] = {
+    "start": StartMessage,
+    "configure": ConfigureMessage,
+    "finalize": FinalizeMessage,
+    "marker": MarkerMessage,
+    "stop": StopMessage,
+}
+
+
+class Native:
+    path: ClassVar[str] = "/v1/stream"
+
+    def __init__(
+        self, query: Mapping[str, str], offered: list[str], defaults: SessionOptions
+    ) -> None:
+        if query:
+            raise BadMessage(
+                f"{next(iter(query))}: options go into the start message, not into the address",
+                field=next(iter(query)),
+            )
+        self.subprotocol = next((name for name in offered if name in (JSON, MSGPACK)), None)
+        self.packed = self.subprotocol == MSGPACK
+        self.options = defaults
+        self.audio: AudioFormat | None = None
+
+    # ---- in
+
+    def decode(self, message: Message) -> Iterable[Command]:
+        if isinstance(message, bytes) and not self.packed:
+            return [self._audio(message)]
+        fields = self._fields(message)
+        name = fields.get("type")
+        if name == "audio" and self.packed:
+            return [self._audio(self._check(AudioMessage, fields).audio)]
+        if not isinstance(name, str) or name not in TYPES:
+            raise BadMessage(
+                f"type: {name!r:.60} is not allowed", field="type", allowed=", ".join(TYPES)
+            )
+        return [self._command(self._check(TYPES[name], fields), fields)]
+
+    def _fields(self, message: Message) -> dict[str, Any]:
+        form = "msgpack" if self.packed else "JSON"
+        try:
+            if isinstance(message, bytes):
+                fields = msgpack.unpackb(message, strict_map_key=True)
+            elif self.packed:
+                raise ValueError("text frames are not used with msgpack")
+            else:
+                fields = json.loads(message)
+        except (ValueError, RecursionError, msgpack.UnpackException) as error:
+            raise BadMessage(f"the message is not {form}: {error}"[:200]) from error
+        if not isinstance(fields, dict):
+            raise BadMessage(f"the message is not an object but {type(fields).__name__}")
+        return fields
+
+    @staticmethod
+    def _check(model: type[Checked], fields: dict[str, Any]) -> Checked:
+        try:
+            return model.model_validate(fields)
+        except ValidationError as error:
+            raise bad_message(error, model) from error
+
+    def _command(self, message: BaseModel, fields: dict[str, Any]) -> Command:
+        given = {name: getattr(message, name) for name in fields if name != "type"}
+        match message:
+            case FinalizeMessage():
+                self._started("finalize")
+                return Finalize()
+            case MarkerMessage(id=marker):
+                self._started("marker")
+                return Mark(marker)
+            case StopMessage():
+                self._started("stop")
+                return Stop()
+        options = {k: v for k, v in given.items() if k in SessionOptions.model_fields}
+        if isinstance(message, ConfigureMessage):
+            self._started("configure")
+            self.options = self._merged(options, fields)
+            return Configure(self.options)
+        if self.audio is not None:
+            raise BadMessage("a second start: open another socket for another recording")
+        self.options = self._merged(options, fields)
+        audio = {k: v for k, v in given.items() if k in AudioFormat.model_fields}
+        self.audio = AudioFormat(**audio)
+        return Start(self.audio, self.options)
+
+    def _merged(self, options: dict[str, Any], fields: dict[str, Any]) -> SessionOptions:
+        """The options with what was given; within `endpointing` too, what is left out stays."""
+        if "endpointing" in options:
+            changed = {k: getattr(options["endpointing"], k) for k in fields["endpointing"]}
+            options["endpointing"] = self.options.endpointing.model_copy(update=changed)
+        return self.options.model_copy(update=options)
+
+    def _started(self, what: str) -> None:
+        if self.audio is None:
+            raise BadMessage(f"{what} before start", field="type", allowed="start")
+
+    def _audio(self, data: bytes) -> Audio:
+        if self.audio is None:
+            raise BadMessage("audio before start", field="type", allowed="start")
+        if self.audio.is_container:
+            longest = CONTAINER_BYTES_MAX
+        else:
+            longest = FRAME_SECONDS_MAX * self.audio.sample_rate * self.audio.frame_bytes
+        if len(data) > longest:
+            raise BadAudio(
+                f"audio: a frame of {len(data)} bytes is longer than {FRAME_SECONDS_MAX} s",
+                field="audio",
+                allowed=f"up to {longest} bytes",
+            )
+        return Audio(data)
+
+    # ---- out
+
+    def _message(self, kind: str, fields: dict[str, Any]) -> Message:
+        whole = {"type": kind, **fields}
+        if self.packed:
+            packed: bytes = msgpack.packb(whole)
+            return packed
+        return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
+
+    def ready(self, session: str, model: ModelInfo, start: Start) -> Iterable[Message]:
+        options = start.options.model_dump(mode="json")
+        options["language"] = options["language"] or "auto"
+        fields = {
+            "session": session,
+            "protocol": "stentor.v1",
+            "model": asdict(model),
+            "options": {**start.audio.model_dump(mode="json"), **options},
+        }
+        return [self._message("ready", fields)]
+
+    def encode(self, event: Event) -> Iterable[Message]:
+        kind, fields = self._event(event)
+        return [self._message(kind, fields)]
+
+    def _event(self, event: Event) -> tuple[str, dict[str, Any]]:
+        match event:
+            case SpeechStarted(at=at, channel=channel):
+                return "speech_started", {"channel": channel, "at": seconds(at)}
+            case SpeechEnded(at=at, channel=channel):
+                return "speech_ended", {"channel": channel, "at": seconds(at)}
+            case Partial():
+                stable = tuple(w for w in event.words if w.stable)
+                return "partial", {
+                    **self._spoken(event, timed=self.options.word_times == "all"),
+                    "stable": join(stable),
+                    "language": event.language,
+                    "lag_ms": event.lag_ms,
+                }
+            case Final():
+                return "final", {
+                    **self._spoken(event, timed=self.options.word_times != "none"),
+                    "language": event.language,
+                    "language_probability": round(event.language_probability, 3),
+                    "reason": event.reason.value,
+                    "lag_ms": event.lag_ms,
+                }
+            case Marked(marker=marker, at=at):
+                return "marker", {"id": marker, "at": seconds(at)}
+            case Warned(code=code, message=message, channel=channel):
+                return "warning", {
+                    "code": code,
+                    "message": message,
+                    "channel": channel,
+                    "start": seconds(event.start),
+                    "end": seconds(event.end),
+                }
+            case Done(accounts=accounts):
+                return "done", {
+                    "account": _account(_sum(accounts)),
+                    "channels": [_account(a) for a in accounts],
+                }
+            case _:
+                assert_never(event)
+
+    def _spoken(self, event: Partial | Final, *, timed: bool) -> dict[str, Any]:
+        return {
+            "utterance": event.utterance,
+            "channel": event.channel,
+            "start": seconds(event.start),
+            "end": seconds(event.end),
+            "text": join(event.words),
+            "words": [_word(w, timed=timed) for w in event.words],
+        }
+
+    def refuse(self, error: TranscriptionError, *, fatal: bool) -> Iterable[Message]:
+        fields = {
+            "code": error.code,
+            "message": error.message,
+            "field": error.field,
+            "allowed": error.allowed,
+            "fatal": fatal,
+            "close_code": error.close_code if fatal else None,
+        }
+        return [self._message("error", fields)]
+
+
+def _word(word: Word, *, timed: bool) -> dict[str, Any]:
+    if not timed:
+        return {"text": word.text, "stable": word.stable}
+    return {
+        "text": word.text,
+        "start": seconds(word.start),
+        "end": seconds(word.end),
+        "confidence": round(word.confidence, 3),
+        "stable": word.stable,
+    }
+
+
+def _account(account: Account) -> dict[str, int]:
+    return {**asdict(account), "sample_rate": SAMPLE_RATE}
+
+
+def _sum(accounts: tuple[Account, ...]) -> Account:
+    return Account(
+        sum(a.received for a in accounts),
+        sum(a.transcribed for a in accounts),
+        sum(a.silence for a in accounts),
+        sum(a.dropped for a in accounts),
+    )

@@ -1,0 +1,78 @@
+"""pydantic's errors → ours, naming the field, the value and what is allowed."""
+
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from streaming.errors import BadMessage
+
+VALUE_LENGTH_MAX = 60
+
+
+def bad_message(error: ValidationError, model: type[BaseModel]) -> BadMessage:
+    """The first problem as an error; the others are named in its message."""
+    schema = TypeAdapter(model).json_schema()
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    path = [str(part) for part in first["loc"]]
+    field = ".".join(path)
+    allowed = _allowed(schema, path, unknown=first["type"] == "extra_forbidden")
+    if first["type"] == "missing":
+        message = f"{field}: is missing"
+    elif first["type"] == "extra_forbidden":
+        message = f"{field}: there is no such field"
+    else:
+        message = f"{field}: {_short(first['input'])} is not allowed"
+    if len(problems) > 1:
+        others = sorted({".".join(str(p) for p in problem["loc"]) for problem in problems[1:]})
+        message += f" (also wrong: {', '.join(others)})"
+    return BadMessage(message, field=field, allowed=allowed)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= VALUE_LENGTH_MAX else text[: VALUE_LENGTH_MAX - 1] + "…"
+
+
+def _allowed(schema: dict[str, Any], path: list[str], *, unknown: bool) -> str:
+    definitions = schema.get("$defs", {})
+    node = schema
+    for part in path[:-1] if unknown else path:
+        node = _resolve(node, definitions)
+        inner = node.get("properties", {})
+        node = node.get("items", {}) if part.isdigit() else inner.get(part, {})
+    node = _resolve(node, definitions)
+    if unknown:
+        return ", ".join(node.get("properties", {}))
+    return _describe(node)
+
+
+def _resolve(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in node:
+        found: dict[str, Any] = definitions[node["$ref"].rsplit("/", 1)[-1]]
+        return found
+    return node
+
+
+def _describe(node: dict[str, Any]) -> str:
+    if "anyOf" in node:
+        return " or ".join(filter(None, (_describe(option) for option in node["anyOf"])))
+    if "enum" in node:
+        return ", ".join(str(value) for value in node["enum"])
+    if "const" in node:
+        return str(node["const"])
+    low = node.get("minimum", node.get("exclusiveMinimum"))
+    high = node.get("maximum", node.get("exclusiveMaximum"))
+    if low is not None and high is not None:
+        between = "between " if "exclusiveMinimum" in node else ""
+        return f"{between}{low} {'and' if between else 'to'} {high}"
+    if low is not None:
+        return f"{low} or more"
+    if "pattern" in node:
+        return f"text like {node['pattern']}"
+    kind = node.get("type", "")
+    bounds = {"string": "maxLength", "array": "maxItems"}
+    if kind in bounds and bounds[kind] in node:
+        unit = "characters" if kind == "string" else "items"
+        return f"{kind} of up to {node[bounds[kind]]} {unit}"
+    return {"boolean": "true, false", "null": "null"}.get(kind, kind)

@@ -1,0 +1,58 @@
+"""Successive hypotheses of an utterance → how many leading words will not change.
+
+LocalAgreement (Macháček et al., 2023): a word is stable when successive hypotheses agree on it and
+on all before it. Ours come up to thirty times a second, so agreement has to last: the word must
+have stood unchanged while the window grew by `AGE`. The alignment rule (AlignAtt, Papi et al.,
+2023) is the second signal: a word that ends in the last `MARGIN` of the window may still be
+growing. The last word is never stable: what follows decides its punctuation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streaming.events import END_MARKS, Word, samples
+
+AGE = samples(400)
+AGE_MARKED = samples(1000)  # of a word with an end mark: what follows often takes it back
+MARGIN = samples(350)
+
+
+@dataclass(slots=True)
+class _Seen:
+    text: str
+    since: int  # end of the first window that had it here
+    count: int = 1
+
+
+class Agreement:
+    """One per utterance."""
+
+    def __init__(self) -> None:
+        self.seen: list[_Seen] = []
+        self.stable: tuple[Word, ...] = ()
+
+    def push(self, words: Sequence[Word], window_end: int) -> None:
+        """A new hypothesis, made from audio up to `window_end`; updates `stable`.
+
+        A hypothesis that contradicts the stable words says nothing about what follows them.
+        """
+        done = len(self.stable)
+        if [w.text for w in words[:done]] != [w.text for w in self.stable]:
+            return
+        for at, word in enumerate(words):
+            if at < len(self.seen) and self.seen[at].text == word.text:
+                self.seen[at].count += 1
+                continue
+            self.seen[at:] = [_Seen(w.text, window_end) for w in words[at:]]
+            break
+        del self.seen[len(words) :]
+        while done < len(words) - 1 and self._is_stable(words[done], done, window_end):
+            done += 1
+        self.stable += tuple(words[len(self.stable) : done])
+
+    def _is_stable(self, word: Word, at: int, window_end: int) -> bool:
+        seen = self.seen[at]
+        age = AGE_MARKED if word.text[-1] in END_MARKS else AGE
+        return (
+            seen.count >= 2 and window_end - seen.since >= age and word.end <= window_end - MARGIN
+        )

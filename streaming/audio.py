@@ -1,0 +1,123 @@
+"""Bytes of any encoding and rate → float32 at 16 kHz; and the audio a stream still needs."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from streaming.errors import BadAudio
+from streaming.events import SAMPLE_RATE
+
+Samples = npt.NDArray[np.float32]
+FULL_SCALE: Final = np.float32(32768)
+
+ENCODINGS: Final = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}  # bytes of a sample
+
+
+def _mulaw_table() -> Samples:
+    """ITU-T G.711 μ-law, all 256 codes, scaled to [-1, 1]."""
+    code = ~np.arange(256, dtype=np.int32) & 0xFF
+    magnitude = (((code & 0x0F) << 3) + 0x84 << ((code & 0x70) >> 4)) - 0x84
+    return (np.where(code & 0x80, -magnitude, magnitude) / 32768).astype(np.float32)
+
+
+def _alaw_table() -> Samples:
+    """ITU-T G.711 A-law, all 256 codes, scaled to [-1, 1]."""
+    code = np.arange(256, dtype=np.int32) ^ 0x55
+    exponent = (code & 0x70) >> 4
+    mantissa = (code & 0x0F) << 4
+    magnitude = np.where(
+        exponent == 0, mantissa + 8, mantissa + 0x108 << np.maximum(exponent, 1) - 1
+    )
+    return (np.where(code & 0x80, magnitude, -magnitude) / 32768).astype(np.float32)
+
+
+_TABLES: Final = {"mulaw": _mulaw_table(), "alaw": _alaw_table()}
+
+
+def to_float(data: bytes, encoding: str) -> Samples:
+    """Raw samples of one of `ENCODINGS` as float32, [samples], in [-1, 1]."""
+    if encoding == "pcm_s16le":
+        return np.frombuffer(data, "<i2").astype(np.float32) / FULL_SCALE
+    if encoding == "pcm_f32le":
+        pcm = np.frombuffer(data, "<f4").astype(np.float32)
+        # One NaN would spread through the resampler's memory to the end of the stream.
+        return np.clip(np.nan_to_num(pcm, copy=False), -1, 1)
+    return _TABLES[encoding][np.frombuffer(data, np.uint8)]
+
+
+class AudioDecoder:
+    """Interleaved bytes in; float32 at 16 kHz out, [samples, channels]."""
+
+    def __init__(self, encoding: str, sample_rate: int, channels: int) -> None:
+        self.encoding = encoding
+        self.channels = channels
+        self.frame_bytes = ENCODINGS[encoding] * channels
+        self.resampler = (
+            None
+            if sample_rate == SAMPLE_RATE
+            else soxr.ResampleStream(sample_rate, SAMPLE_RATE, channels, "float32", quality="MQ")
+        )
+
+    def feed(self, data: bytes) -> Samples:
+        """Raises BadAudio unless `data` holds whole samples of every channel."""
+        if len(data) % self.frame_bytes:
+            raise BadAudio(
+                f"audio of {len(data)} bytes does not hold whole samples",
+                field="audio",
+                allowed=f"a multiple of {self.frame_bytes} bytes",
+            )
+        pcm = to_float(data, self.encoding).reshape(-1, self.channels)
+        return self._resample(pcm, last=False)
+
+    def flush(self) -> Samples:
+        """What the resampler still holds. Nothing may be fed afterwards."""
+        return self._resample(np.zeros((0, self.channels), np.float32), last=True)
+
+    def _resample(self, pcm: Samples, *, last: bool) -> Samples:
+        if self.resampler is None:
+            return pcm
+        out: Samples = self.resampler.resample_chunk(pcm, last=last)
+        return out.reshape(-1, self.channels)
+
+
+class AudioBuffer:
+    """Audio from `start` to `end`, addressed by the sample's index in the stream.
+
+    Kept as int16: a 30 s window is under 1 MB. What is before `start` is gone; appending moves the
+    kept part to the front only when the room is used up, so each sample is moved a bounded number
+    of times.
+    """
+
+    def __init__(self, capacity: int = SAMPLE_RATE) -> None:
+        self.room = np.empty(capacity, np.int16)
+        self.offset = 0  # where `start` lies in `room`
+        self.start = 0
+        self.end = 0
+
+    def append(self, pcm: Samples) -> None:
+        count = len(pcm)
+        kept = self.end - self.start
+        if self.offset + kept + count > len(self.room):
+            wanted = kept + count
+            home = self.room
+            if wanted * 2 > len(home) or wanted * 8 < len(home):
+                home = np.empty(max(wanted * 2, SAMPLE_RATE), np.int16)
+            home[:kept] = self.room[self.offset : self.offset + kept].copy()
+            self.room, self.offset = home, 0
+        at = self.offset + kept
+        np.clip(pcm * FULL_SCALE, -32768, 32767, out=self.room[at : at + count], casting="unsafe")
+        self.end += count
+
+    def read(self, start: int, end: int) -> Samples:
+        """float32, [end - start]; a copy, safe to hand to another thread."""
+        assert self.start <= start <= end <= self.end, (self.start, start, end, self.end)
+        at = self.offset - self.start
+        return self.room[at + start : at + end].astype(np.float32) / FULL_SCALE
+
+    def forget(self, before: int) -> None:
+        before = min(before, self.end)
+        if before > self.start:
+            self.offset += before - self.start
+            self.start = before

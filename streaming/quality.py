@@ -1,0 +1,62 @@
+"""Does a hypothesis look broken? Whisper invents, repeats and stops early; here it is noticed.
+
+Thresholds as in Radford et al. 2022 (§4.5) where there are such.
+"""
+
+from collections.abc import Sequence
+
+from streaming.events import SAMPLE_RATE, Hypothesis, Word, samples
+
+COMPRESSION_MAX = 2.4
+LOG_PROBABILITY_MIN = -1.0
+NO_SPEECH_MAX = 0.6
+REPEATS_MAX = 4  # of the same one to four words, one after the other
+WORDS_A_SECOND_MAX = 8
+COVERAGE_GAP_MAX = samples(1000)
+
+
+def is_silence(hypothesis: Hypothesis) -> bool:
+    """The model itself says that nobody speaks."""
+    return hypothesis.no_speech_probability > NO_SPEECH_MAX and (
+        not hypothesis.words or hypothesis.log_probability < LOG_PROBABILITY_MIN
+    )
+
+
+def repeats(words: Sequence[Word]) -> bool:
+    """More than `REPEATS_MAX` repetitions of the same one to four words in a row.
+
+    A single repeated word is allowed more: people do say "no, no, no", and read out zeros.
+    """
+    texts = [w.text.strip(".,?!").lower() for w in words]
+    for size in range(1, 5):
+        limit = REPEATS_MAX * (2 if size == 1 else 1)
+        run = 0
+        for at in range(size, len(texts)):
+            run = run + 1 if texts[at] == texts[at - size] else 0
+            if run >= limit * size:
+                return True
+    return False
+
+
+def fault(hypothesis: Hypothesis, duration: int) -> str:
+    """What is wrong with a hypothesis for `duration` samples of audio; empty when nothing is."""
+    if not hypothesis.words:
+        return ""
+    if not hypothesis.ended:
+        return "no end"
+    if repeats(hypothesis.words):
+        return "repetition"
+    if hypothesis.compression_ratio > COMPRESSION_MAX:
+        return "compression"
+    if hypothesis.log_probability < LOG_PROBABILITY_MIN:
+        return "improbable"
+    if len(hypothesis.words) > WORDS_A_SECOND_MAX * (duration / SAMPLE_RATE) + 4:
+        return "too many words"
+    return ""
+
+
+def uncovered(hypothesis: Hypothesis, start: int, speech_end: int) -> int:
+    """Samples of speech at the end of a window that the words do not reach; 0 within tolerance."""
+    reached = hypothesis.words[-1].end if hypothesis.words else start
+    missing = speech_end - reached
+    return missing if missing > COVERAGE_GAP_MAX else 0

@@ -1,0 +1,114 @@
+"""Speech probabilities → where utterances begin and end (endpointing).
+
+A hop is 512 samples. An utterance begins when speech has lasted `speech_ms_min`, and ends after
+enough silence. How much is enough depends on what the words say and on how long it has lasted:
+from half the longest utterance on, ever shorter pauses will do, so that a long speaker is cut
+between phrases and not in the middle of a word.
+"""
+
+from enum import Enum, auto
+
+from streaming.events import HOP, samples
+from streaming.options import EndpointingOptions
+
+PREROLL = samples(250)  # of audio before the first speech hop: soft onsets score late
+SILENCE_MIN = samples(96)  # the shortest pause that may ever end an utterance
+TAIL = samples(200)  # of silence kept after the last speech hop
+
+
+class Step(Enum):
+    NOTHING = auto()
+    STARTED = auto()
+    ENDED = auto()
+    FULL = auto()  # as long as an utterance may be, and still speaking
+
+
+class Segmenter:
+    """Told one speech probability a hop. Positions are sample indexes of the stream."""
+
+    def __init__(self, options: EndpointingOptions, longest: int) -> None:
+        self.options = options
+        self.longest = longest
+        self.position = 0  # the end of the last hop
+        self.onset: int | None = None  # where the speech we are in began
+        self.speaking = False  # inside an utterance
+        self.speech_end = 0  # the end of the last hop with speech
+        self.history: list[float] = []  # probabilities since the onset, for finding a pause
+
+    @property
+    def silence(self) -> int:
+        """Samples since the last speech, inside an utterance."""
+        return self.position - self.speech_end
+
+    def push(self, probability: float, end_confidence: float = 0.0) -> Step:
+        """`end_confidence`: how sure the words so far make us that the speaker has finished."""
+        self.position += HOP
+        if self.speaking:
+            return self._inside(probability, end_confidence)
+        return self._outside(probability)
+
+    def _outside(self, probability: float) -> Step:
+        threshold = (
+            self.options.speech_threshold if self.onset is None else self.options.silence_threshold
+        )
+        if probability < threshold:
+            self.onset = None
+            self.history.clear()
+            return Step.NOTHING
+        if self.onset is None:
+            self.onset = self.position - HOP
+        self.history.append(probability)
+        if self.position - self.onset < samples(self.options.speech_ms_min):
+            return Step.NOTHING
+        self.speaking = True
+        self.speech_end = self.position
+        return Step.STARTED
+
+    def _inside(self, probability: float, end_confidence: float) -> Step:
+        assert self.onset is not None
+        self.history.append(probability)
+        if probability >= self.options.silence_threshold:
+            self.speech_end = self.position
+        if self.silence and self.silence >= self.silence_needed(end_confidence):
+            return Step.ENDED
+        if self.position - self.onset + PREROLL >= self.longest:
+            return Step.FULL
+        return Step.NOTHING
+
+    def silence_needed(self, end_confidence: float) -> int:
+        """Samples of silence that end the open utterance."""
+        assert self.onset is not None
+        confident = end_confidence >= self.options.end_confidence
+        wanted = self.options.silence_ms
+        if confident:
+            wanted = min(wanted, self.options.silence_confident_ms)
+        spoken = (self.position - self.onset) / self.longest
+        slack = min(max(2 * spoken - 1, 0.0), 1.0)  # 0 up to half the longest, then up to 1
+        return round(samples(wanted) * (1 - slack) + min(SILENCE_MIN, samples(wanted)) * slack)
+
+    def quietest(self, low: int, high: int) -> tuple[int, float]:
+        """The least speech-like place of [low, high): its position and smoothed probability."""
+        assert self.onset is not None
+        first = max((low - self.onset) // HOP, 0)
+        last = min((high - self.onset) // HOP, len(self.history))
+        if first >= last:
+            return high, 1.0
+        scored = [
+            (sum(window) / len(window), -at)
+            for at in range(first, last)
+            if (window := self.history[max(at - 1, 0) : at + 2])
+        ]
+        probability, at = min(scored)
+        return self.onset - at * HOP + HOP // 2, probability
+
+    def end(self) -> None:
+        """The utterance is over; the next speech begins another."""
+        self.speaking = False
+        self.onset = None
+        self.history.clear()
+
+    def split(self, at: int) -> None:
+        """The utterance is over at `at`, and the speech after it begins another at once."""
+        assert self.onset is not None
+        self.history = self.history[max((at - self.onset) // HOP, 0) :]
+        self.onset = at

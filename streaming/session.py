@@ -1,0 +1,285 @@
+"""One channel of one stream: audio and speech probabilities in, requests and events out.
+
+Sans I/O: whoever owns a session calls its methods and drains `events` and `requests.waiting`. What
+a client says (`finalize`, a marker, the end) takes effect when the speech probabilities have
+reached the audio sent before it, so order is kept without waiting.
+"""
+
+from collections import deque
+
+from streaming import quality
+from streaming.audio import AudioBuffer, Samples
+from streaming.events import (
+    HOP,
+    SAMPLE_RATE,
+    Decode,
+    Done,
+    Event,
+    Hypothesis,
+    Kind,
+    Marked,
+    Partial,
+    Reason,
+    SpeechEnded,
+    SpeechStarted,
+    samples,
+)
+from streaming.finals import LANGUAGE_SURE, Finals
+from streaming.options import SessionOptions
+from streaming.requests import Requests
+from streaming.segmenter import PREROLL, TAIL, Segmenter, Step
+from streaming.terms import Terms
+from streaming.utterance import Utterance
+
+FIRST_PARTIAL = samples(250)  # of speech before the first hypothesis
+EARLY = samples(96)  # of silence after which the speaker has probably finished
+CONTEXT_TOKENS_MAX = 60
+LANGUAGE_AUDIO_MIN = samples(1500)
+
+
+class Session:
+    def __init__(self, options: SessionOptions, terms: Terms) -> None:
+        # for the stream's life
+        self.terms = terms
+        self.buffer = AudioBuffer()
+        self.requests = Requests(options, terms)
+        self.finals = Finals(self.requests, self.buffer)
+        self.segmenter = Segmenter(options.endpointing, self._longest(options))
+        self.utterances = 0
+        self.ended = 0  # the last utterance whose end was decided
+        self.is_closed = False
+        self.is_done = False
+        # until changed
+        self.options = options
+        # the open utterance, and what the client said
+        self.open: Utterance | None = None
+        self.controls: deque[tuple[int, str, str]] = deque()  # position, what, marker
+        self.markers: deque[tuple[int, str]] = deque()
+        # to be drained
+        self.events: list[Event] = []
+
+    def _longest(self, options: SessionOptions) -> int:
+        wanted = round(options.endpointing.utterance_seconds_max * SAMPLE_RATE)
+        return min(self.terms.window, wanted)
+
+    # ---- what arrives
+
+    def feed(self, pcm: Samples) -> None:
+        """Audio: float32, [samples], 16 kHz."""
+        assert not self.is_closed
+        self.buffer.append(pcm)
+
+    def configure(self, options: SessionOptions, prompt: tuple[int, ...]) -> None:
+        """From now on; an open utterance keeps its language."""
+        self.options = options
+        self.requests.configure(options, prompt)
+        self.segmenter.options = options.endpointing
+        self.segmenter.longest = self._longest(options)
+
+    def finalize(self) -> None:
+        self._control("finalize")
+
+    def mark(self, marker: str) -> None:
+        self._control("mark", marker)
+
+    def close(self) -> None:
+        """No more audio. `Done` is the last event."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._control("close")
+
+    def _control(self, what: str, marker: str = "") -> None:
+        self.controls.append((self.buffer.end, what, marker))
+        self._obey()
+
+    # ---- the VAD's side
+
+    @property
+    def hops_ready(self) -> int:
+        return (self.buffer.end - self.segmenter.position) // HOP
+
+    def hops(self, count: int) -> Samples:
+        """The next `count` hops to score, [count * HOP]."""
+        at = self.segmenter.position
+        return self.buffer.read(at, at + count * HOP)
+
+    def score(self, probability: float) -> None:
+        """The speech probability of the next hop."""
+        known = self._known(self.open) if self.open is not None else None
+        match self.segmenter.push(probability, known.end_probability if known else 0.0):
+            case Step.STARTED:
+                self._begin()
+            case Step.ENDED:
+                self._end(self.segmenter.position, Reason.SILENCE)
+            case Step.FULL:
+                self._cut()
+            case Step.NOTHING:
+                pass
+        self._ask()
+        self._obey()
+
+    def _obey(self) -> None:
+        """Carry out what the client said, once all whole hops before it are scored."""
+        while self.controls and self.segmenter.position + HOP > self.controls[0][0]:
+            at, what, marker = self.controls.popleft()
+            if what == "mark":
+                self.markers.append((at, marker))
+            elif self.open is not None:
+                self._end(at, Reason.STOP if what == "close" else Reason.FINALIZE)
+        self._settle()
+
+    # ---- utterances
+
+    def _begin(self, context: tuple[int, ...] = ()) -> None:
+        onset = self.segmenter.onset
+        assert onset is not None
+        self.utterances += 1
+        start = max(onset - PREROLL, self.finals.floor)
+        self.open = Utterance(self.utterances, start, onset, self.options.language, context)
+        self.events.append(SpeechStarted(onset, self.terms.channel))
+
+    def _end(self, at: int, reason: Reason) -> None:
+        """The open utterance is over; its final is taken or asked for."""
+        utterance = self.open
+        assert utterance is not None
+        self.open = None
+        self.ended = utterance.number
+        utterance.reason = reason
+        utterance.speech_end = min(self.segmenter.speech_end, at)
+        utterance.end = max(min(utterance.speech_end + TAIL, at), utterance.start)
+        if reason is not Reason.LENGTH:
+            self.segmenter.end()
+        self.events.append(SpeechEnded(utterance.speech_end, self.terms.channel))
+        self.finals.add(utterance, self._known(utterance))
+
+    def _cut(self) -> None:
+        """As long as an utterance may be: cut at a pause, else between two words."""
+        utterance, segmenter = self.open, self.segmenter
+        assert utterance is not None
+        middle = utterance.start + (segmenter.position - utterance.start) // 2
+        at, probability = segmenter.quietest(middle, segmenter.position - HOP)
+        if probability > segmenter.options.silence_threshold:
+            gaps = [w.end for w in utterance.shown[:-1] if w.end > middle]
+            at = gaps[-1] if gaps else at
+        at = min(max(at, utterance.start + HOP), segmenter.position)
+        utterance.candidate = None  # made from audio that now belongs to the next utterance
+        speech_end = segmenter.speech_end
+        segmenter.speech_end = min(speech_end, at)
+        self._end(at, Reason.LENGTH)
+        segmenter.speech_end = max(speech_end, at)
+        segmenter.split(at)
+        context = tuple(t for w in utterance.shown if w.end <= at for t in w.tokens)
+        self._begin(context[-CONTEXT_TOKENS_MAX:])
+
+    def _known(self, utterance: Utterance) -> Hypothesis | None:
+        """A good hypothesis that was made from all the speech there is, or None."""
+        speech_end = utterance.speech_end if utterance.end else self.segmenter.speech_end
+        return utterance.candidate if utterance.candidate_end > speech_end else None
+
+    # ---- asking
+
+    def _ask(self) -> None:
+        """Ask for a hypothesis of the open utterance, if a new one can say something new."""
+        utterance = self.open
+        if utterance is None or self.terms.is_file:
+            return
+        end, speech_end = self.segmenter.position, self.segmenter.speech_end
+        if self.segmenter.silence >= EARLY:
+            if utterance.requested < speech_end + EARLY:
+                utterance.early = self.requests.partial(utterance, Kind.EARLY, end)
+            return
+        interval = samples(self.options.partial_interval_ms)
+        is_due = end - utterance.onset >= FIRST_PARTIAL and end - utterance.requested >= interval
+        if self.options.partials and is_due:
+            self.requests.partial(utterance, Kind.PARTIAL, end)
+
+    def wants(self, decode: Decode) -> bool:
+        """Whether an answer could still matter. Asked just before the request is run."""
+        if self.open is not None and decode.utterance == self.open.number:
+            return True
+        return self.finals.wants(decode)
+
+    # ---- answers
+
+    def accept(self, decode: Decode, hypothesis: Hypothesis) -> None:
+        """An answer; one that comes too late is dropped."""
+        if self.open is not None and decode.utterance == self.open.number:
+            self._accept_partial(self.open, decode, hypothesis)
+        else:
+            self.finals.accept(decode, hypothesis)
+        self._settle()
+
+    def fail(self, decode: Decode) -> None:
+        """The model could not answer, not even alone."""
+        self.finals.fail(decode)
+        self._settle()
+
+    def _accept_partial(self, utterance: Utterance, decode: Decode, found: Hypothesis) -> None:
+        if decode.serial < utterance.shown_serial:
+            return
+        self._learn_language(utterance, decode, found)
+        broken = quality.fault(found, decode.end - decode.start)
+        if decode.kind is Kind.EARLY:
+            speech_end = self.segmenter.speech_end
+            missing = quality.uncovered(found, utterance.onset, speech_end)
+            utterance.attempt = 1 if broken or missing else 0
+            if not (broken or missing):
+                utterance.candidate, utterance.candidate_end = found, decode.end
+        if broken or quality.is_silence(found):
+            return
+        words = utterance.stabilised(found, decode.end)
+        if not words:
+            return
+        utterance.shown_serial = decode.serial
+        is_new = [(w.text, w.stable) for w in words] != [
+            (w.text, w.stable) for w in utterance.shown
+        ]
+        utterance.shown = words
+        # The final of an earlier utterance goes first.
+        if is_new and self.options.partials and not self.finals.ending:
+            self.events.append(
+                Partial(
+                    utterance=utterance.number,
+                    start=utterance.onset,
+                    end=decode.end,
+                    words=words,
+                    language=found.language,
+                    channel=self.terms.channel,
+                    end_confidence=found.end_probability,
+                )
+            )
+
+    @staticmethod
+    def _learn_language(utterance: Utterance, decode: Decode, found: Hypothesis) -> None:
+        is_long = decode.end - decode.start >= LANGUAGE_AUDIO_MIN
+        if utterance.language is None and is_long and found.language_probability >= LANGUAGE_SURE:
+            utterance.language = found.language
+
+    # ---- settling
+
+    def _settle(self) -> None:
+        """Send the finals that are due, in order, then what waited for them."""
+        self.events += self.finals.due()
+        answered = self._answered()
+        while self.markers and self.markers[0][0] <= answered:
+            at, marker = self.markers.popleft()
+            self.events.append(Marked(marker, at, self.terms.channel))
+        if self.is_closed and not (self.controls or self.finals.ending or self.is_done):
+            self.is_done = True
+            self.events.append(Done((self.finals.account(self.buffer.end),)))
+        onset = self.segmenter.onset
+        needed = self.segmenter.position if onset is None else onset
+        self.buffer.forget(min(answered, needed - PREROLL))
+
+    def _answered(self) -> int:
+        """Everything before this position has been answered."""
+        if self.finals.ending:
+            return self.finals.ending[0].start
+        if self.open is not None:
+            return self.open.start
+        scored = self.segmenter.position
+        return self.buffer.end if self.buffer.end - scored < HOP else scored
+
+    def drain(self) -> list[Event]:
+        events, self.events = self.events, []
+        return events

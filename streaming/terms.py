@@ -1,0 +1,16 @@
+"""What the engine and its model hold for a session."""
+
+from dataclasses import dataclass
+
+from streaming.events import SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    stream: int = 0
+    channel: int = 0
+    window: int = 15 * SAMPLE_RATE  # the longest window worth decoding, in samples
+    full_finals: bool = False  # finals on the model's full window, if the client does not say
+    keeps_context: bool = False  # earlier text as a prompt helps this model
+    prompt: tuple[int, ...] = ()
+    is_file: bool = False
