@@ -287,6 +287,7 @@ class LiveContainer:
         self.finished = self.abandoned = self.held = False
         # The thread's own.
         self.silent_bytes = 0  # read since there was audio
+        self.starved = False  # too many of them
         self.damaged = 0  # packets in a row that could not be decoded
         self.thread = threading.Thread(target=self._run, name="live container", daemon=True)
         self.thread.start()
@@ -344,7 +345,8 @@ class LiveContainer:
             data = bytes(self.pending[:size])
             del self.pending[:size]
         self.silent_bytes += len(data)
-        return b"" if self.silent_bytes > SILENT_BYTES_MAX else data
+        self.starved = self.starved or self.silent_bytes > SILENT_BYTES_MAX
+        return b"" if self.starved else data
 
     def _run(self) -> None:
         try:
@@ -372,8 +374,8 @@ class LiveContainer:
                 for frame in self._frames(stream, packet):
                     self._give(converter.push(frame))
             self._give(converter.flush())
-        if self.silent_bytes > SILENT_BYTES_MAX:
-            raise BadAudio(f"no audio in {self.silent_bytes} bytes of the container")
+        if self.starved:
+            raise BadAudio(f"no audio in {SILENT_BYTES_MAX} bytes of the container")
 
     def _frames(self, stream: AudioStream, packet: "Packet[AudioStream]") -> list[AudioFrame]:
         try:
