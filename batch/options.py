@@ -15,7 +15,7 @@ class ModelOptions(Options):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it runs."""
     compute_type: str = "default"
-    """CTranslate2's arithmetic: int8, float16, bfloat16, float32 …; default: best for the device."""
+    """CTranslate2's arithmetic: int8, float16, bfloat16, float32 …; default: the best here."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """Threads of one model call; 0 measures what is fastest here."""
     lanes: Annotated[int, Field(ge=0, le=64)] = 0

@@ -1,0 +1,131 @@
+"""What tests share: the small model, an engine on it, the whole server on a real port, speech."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from batch.models import ModelTraits
+
+from batch.backends.base import ModelInfo
+from batch.backends.whisper import WhisperBackend
+from batch.engine import Engine
+from batch.options import EngineOptions, ModelOptions
+
+ROOT = Path(__file__).parent.parent
+NANO = ROOT / "tests" / "models" / "nano"
+SPEECH = ROOT / "tests" / "audio"
+SHARED = ROOT.parent / "shared" / "audio"
+START_SECONDS_MAX = 60
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A wav of 16 kHz mono s16 with what is said in it; words with their times where known."""
+
+    path: Path
+    text: str
+    words: tuple[tuple[str, float, float], ...] = ()
+
+    @property
+    def pcm(self) -> bytes:
+        with wave.open(str(self.path)) as file:
+            return file.readframes(file.getnframes())
+
+
+def recordings(folder: Path) -> list[Recording]:
+    lines = (folder / "manifest.jsonl").read_text().splitlines()
+    return [
+        Recording(folder / row["file"], row["text"], tuple(map(tuple, row.get("words", []))))
+        for row in map(json.loads, lines)
+    ]
+
+
+@pytest.fixture(scope="session")
+def speech() -> list[Recording]:
+    """Synthetic sentences that nano transcribes exactly."""
+    return recordings(SPEECH)
+
+
+@pytest.fixture(scope="session")
+def digits() -> list[Recording]:
+    """Human speech, which the project does not ship."""
+    if not (SHARED / "digits" / "manifest.jsonl").exists():
+        pytest.skip("the recordings of human digits are not beside the checkout")
+    return recordings(SHARED / "digits")
+
+
+@pytest.fixture(scope="session")
+def backend() -> WhisperBackend:
+    traits = ModelTraits.model_validate_json((NANO / "stentor.json").read_text())
+    info = ModelInfo("nano", "whisper", "cpu", "int8", "the tests' model")
+    return WhisperBackend(NANO, info, traits, ModelOptions())
+
+
+@pytest.fixture
+async def engine(backend: WhisperBackend) -> AsyncIterator[Engine]:
+    async with Engine(backend, EngineOptions()) as engine:
+        yield engine
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    process: subprocess.Popen[bytes]
+
+
+def start_server(*arguments: str) -> Server:
+    """The product as a user starts it, on the small model; ready when this returns."""
+    port = free_port()
+    command = [sys.executable, "-m", "server", "serve", "--port", str(port)]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("STENTOR_")}
+    process = subprocess.Popen(
+        [*command, "--model", str(NANO), *arguments], cwd=ROOT, env=environment
+    )
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"the server ended with {process.returncode}"
+        try:
+            if httpx.get(url + "/readyz", timeout=5).status_code == 200:
+                return Server(url, process)
+        except httpx.TransportError:
+            time.sleep(0.1)
+    process.kill()
+    raise AssertionError(f"the server was not ready after {START_SECONDS_MAX} s")
+
+
+def stop_server(server: Server) -> None:
+    server.process.terminate()
+    try:
+        server.process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        server.process.kill()
+        server.process.wait()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    server = start_server()
+    yield server
+    stop_server(server)
+
+
+@pytest.fixture(scope="session")
+def server_url(server: Server) -> str:
+    return server.url

@@ -1,0 +1,131 @@
+from batch.scheduler import Scheduler
+from streaming.events import Decode, Kind
+
+SECOND = 16_000
+
+
+def request(stream: int, kind: Kind = Kind.PARTIAL, seconds: int = 2, serial: int = 0) -> Decode:
+    return Decode(stream, 1, serial, kind, 0, seconds * SECOND)
+
+
+def scheduler(batch_max: int = 8) -> Scheduler:
+    return Scheduler(lambda decode: decode.end, batch_max, file_age_seconds_max=5.0)
+
+
+def streams(scheduler: Scheduler, now: float = 0.0) -> list[int]:
+    return [waiting.decode.stream for waiting in scheduler.next_batch(now)]
+
+
+def test_finals_go_before_partials_and_partials_before_files() -> None:
+    queue = scheduler(batch_max=1)
+    queue.add(request(1, Kind.FILE), 0)
+    queue.add(request(2, Kind.PARTIAL), 0)
+    queue.add(request(3, Kind.EARLY), 0)
+    queue.add(request(4, Kind.FINAL), 0)
+    assert [streams(queue)[0] for _ in range(4)] == [4, 3, 2, 1]
+
+
+def test_a_newer_partial_replaces_the_waiting_one_and_keeps_its_place() -> None:
+    queue = scheduler()
+    queue.add(request(1, serial=1), 0)
+    queue.add(request(2, serial=2), 0)
+    queue.add(request(1, serial=3), 0)
+    batch = queue.next_batch(0)
+    assert [(w.decode.stream, w.decode.serial) for w in batch] == [(1, 3), (2, 2)]
+
+
+def test_a_final_takes_the_streams_partial_away() -> None:
+    queue = scheduler()
+    queue.add(request(1), 0)
+    queue.add(request(2, Kind.EARLY), 0)
+    queue.add(request(1, Kind.FINAL), 0)
+    queue.add(request(2, Kind.FINAL), 0)
+    assert streams(queue) == [1, 2]
+    assert sum(queue.waiting().values()) == 0
+
+
+def test_only_requests_of_one_group_share_a_batch() -> None:
+    queue = scheduler()
+    queue.add(request(1, seconds=2), 0)
+    queue.add(request(2, seconds=4), 0)
+    queue.add(request(3, seconds=2), 0)
+    assert streams(queue) == [1, 3]
+    assert streams(queue) == [2]
+
+
+def test_a_batch_of_finals_is_filled_up_with_partials() -> None:
+    queue = scheduler()
+    queue.add(request(1), 0)
+    queue.add(request(2, Kind.FINAL), 0)
+    assert streams(queue) == [2, 1]
+
+
+def test_a_live_request_does_not_wait_for_a_file_beside_it() -> None:
+    queue = scheduler()
+    queue.add(request(1), 0)
+    queue.add(request(2, Kind.FILE), 0)
+    assert streams(queue) == [1]
+    assert streams(queue) == [2]
+
+
+def test_a_batch_has_a_largest_size() -> None:
+    queue = scheduler(batch_max=2)
+    queue.add(request(1), 0)
+    queue.add(request(2), 0)
+    queue.add(request(3), 0)
+    assert streams(queue) == [1, 2]
+    assert streams(queue) == [3]
+
+
+def test_a_stream_waits_while_its_request_is_being_decoded() -> None:
+    queue = scheduler()
+    first = request(1, serial=1)
+    queue.add(first, 0)
+    assert streams(queue) == [1]
+    queue.add(request(1, serial=2), 1)
+    assert streams(queue, 1) == []
+    queue.done(first)
+    assert streams(queue, 1) == [1]
+
+
+def test_a_file_may_have_several_requests_decoded_at_once() -> None:
+    queue = scheduler()
+    queue.add(request(1, Kind.FILE, serial=1), 0)
+    queue.add(request(1, Kind.FILE, serial=2), 0)
+    assert streams(queue) == [1, 1]
+
+
+def test_a_partial_waits_for_its_interval_and_a_final_does_not() -> None:
+    queue = scheduler()
+    queue.interval = 0.5
+    first = request(1)
+    queue.add(first, 10.0)
+    assert streams(queue, 10.0) == [1]
+    queue.done(first)
+    queue.add(request(1), 10.1)
+    assert streams(queue, 10.4) == []
+    assert queue.wake_at() == 10.5
+    queue.add(request(2, Kind.FINAL), 10.4)
+    assert streams(queue, 10.4) == [2]
+    assert streams(queue, 10.5) == [1]
+
+
+def test_an_old_file_goes_first_and_only_once() -> None:
+    queue = scheduler(batch_max=1)
+    queue.add(request(1, Kind.FILE), 0)
+    queue.add(request(2, Kind.FILE), 5.0)
+    queue.add(request(3, Kind.FINAL), 5.0)
+    assert streams(queue, 5.1) == [1]
+    assert streams(queue, 5.1) == [3]
+    assert streams(queue, 5.1) == [2]
+
+
+def test_nothing_of_a_stream_that_left_is_decoded() -> None:
+    queue = scheduler()
+    queue.add(request(1), 0)
+    queue.add(request(1, Kind.FILE), 0)
+    queue.add(request(2, Kind.FINAL), 0)
+    queue.forget(1)
+    queue.forget(2)
+    assert streams(queue) == []
+    assert queue.wake_at() is None
