@@ -3,8 +3,11 @@
 A file is never allowed to name other files or addresses: playlists and the like are refused.
 """
 
+import contextlib
+import os
 from collections.abc import Iterator
-from typing import Any, Final, Protocol
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Protocol
 
 import av
 import numpy as np
@@ -46,6 +49,56 @@ def open_container(
 
 def _refuse(url: str, flags: int, options: dict[str, str]) -> None:
     raise BadAudio("the file refers to others, which are not read", field="file")
+
+
+class StoppableFile:
+    """A file that ends when it is told to. Without a name, so that none can suggest a format."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.stopped = False
+
+    def read(self, size: int) -> bytes:
+        return b"" if self.stopped else self.file.read(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+
+def find_file(source: Path | BinaryIO, resources: contextlib.ExitStack) -> BinaryIO:
+    if isinstance(source, Path):
+        try:
+            file: BinaryIO = resources.enter_context(source.open("rb"))
+        except OSError as error:
+            message = f"the file cannot be opened: {error.strerror}"
+            raise BadAudio(message, field="file") from error
+    else:
+        file = source
+    if not file.seek(0, os.SEEK_END):
+        raise BadAudio("the file is empty", field="file")
+    file.seek(0)
+    return file
+
+
+def is_cut_off_wave(file: BinaryIO) -> bool:
+    """The library takes a shortened WAVE file for a whole one, so we read the stated size."""
+    head = file.read(12)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    stated = int.from_bytes(head[4:8], "little")
+    is_wave = head[:4] == b"RIFF" and head[8:] == b"WAVE"
+    return is_wave and size + SAMPLE_RATE < stated < 0x7FFF_0000  # larger: unknown when written
+
+
+def open_media(reader: StoppableFile) -> InputContainer:
+    try:
+        return open_container(reader, None, {})
+    except FFmpegError as error:
+        message = "not an audio or video file that can be read, or it is corrupt or cut off"
+        raise BadAudio(message, field="file") from error
 
 
 def find_audio(container: InputContainer) -> AudioStream:

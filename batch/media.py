@@ -5,7 +5,6 @@ Memory is bounded whatever the length.
 
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +21,16 @@ from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
 from av.packet import Packet
 
-from batch.containers import Converter, Pcm, find_audio, open_container
+from batch.containers import (
+    Converter,
+    Pcm,
+    StoppableFile,
+    find_audio,
+    find_file,
+    is_cut_off_wave,
+    open_container,
+    open_media,
+)
 from streaming.errors import BadAudio, EngineFailed, TooLarge, TranscriptionError
 from streaming.events import SAMPLE_RATE, Warned
 from streaming.options import CHANNELS_MAX
@@ -70,26 +78,37 @@ def decode(source: Path | BinaryIO, *, channels: int | None = None) -> Iterator[
 
 
 class Media:
-    """An opened file. `warnings` is complete once `slices` has ended. Raises BadAudio."""
+    """A file's sound. `warnings` is complete once `slices` has ended.
+
+    `open` (or entering the context) raises BadAudio; nothing else may be called before it.
+    """
 
     def __init__(self, source: Path | BinaryIO) -> None:
+        self.source = source
         self.resources = contextlib.ExitStack()
         self.warnings: list[Warned] = []
         self.position = 0  # samples of each channel given out
         self.damaged = 0  # packets that could not be decoded
         self.cut_off = False
+
+    def open(self) -> None:
         try:
-            file = _file(source, self.resources)
-            self.reader = _Reader(file)
-            self.cut_off = _wave_is_cut_off(file)
-            self.container = self.resources.enter_context(_container(self.reader))
+            file = find_file(self.source, self.resources)
+            self.reader = StoppableFile(file)
+            self.cut_off = is_cut_off_wave(file)
+            self.container = self.resources.enter_context(open_media(self.reader))
             self.stream = find_audio(self.container)
             self.info = _info(self.container, self.stream)
         except BaseException:
-            self.resources.close()
+            self.close()
             raise
 
+    def close(self) -> None:
+        """Idempotent; not while another thread is inside `open` or `slices`."""
+        self.resources.close()
+
     def __enter__(self) -> Self:
+        self.open()
         return self
 
     def __exit__(
@@ -98,7 +117,7 @@ class Media:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.resources.close()
+        self.close()
 
     def stop(self) -> None:
         """From any thread: let `slices` end soon, even while it searches a long file."""
@@ -195,56 +214,6 @@ class Media:
 
     def _warn(self, code: str, message: str) -> None:
         self.warnings.append(Warned(code, message, start=self.position, end=self.position))
-
-
-class _Reader:
-    """A file that ends when it is told to. Without a name, so that none can suggest a format."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.stopped = False
-
-    def read(self, size: int) -> bytes:
-        return b"" if self.stopped else self.file.read(size)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self.file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self.file.tell()
-
-
-def _file(source: Path | BinaryIO, resources: contextlib.ExitStack) -> BinaryIO:
-    if isinstance(source, Path):
-        try:
-            file: BinaryIO = resources.enter_context(source.open("rb"))
-        except OSError as error:
-            message = f"the file cannot be opened: {error.strerror}"
-            raise BadAudio(message, field="file") from error
-    else:
-        file = source
-    if not file.seek(0, os.SEEK_END):
-        raise BadAudio("the file is empty", field="file")
-    file.seek(0)
-    return file
-
-
-def _wave_is_cut_off(file: BinaryIO) -> bool:
-    """The library takes a shortened WAVE file for a whole one, so we read the stated size."""
-    head = file.read(12)
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    stated = int.from_bytes(head[4:8], "little")
-    is_wave = head[:4] == b"RIFF" and head[8:] == b"WAVE"
-    return is_wave and size + SAMPLE_RATE < stated < 0x7FFF_0000  # larger: unknown when written
-
-
-def _container(reader: _Reader) -> InputContainer:
-    try:
-        return open_container(reader, None, {})
-    except FFmpegError as error:
-        message = "not an audio or video file that can be read, or it is corrupt or cut off"
-        raise BadAudio(message, field="file") from error
 
 
 def _info(container: InputContainer, stream: AudioStream) -> MediaInfo:

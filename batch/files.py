@@ -1,0 +1,196 @@
+"""A file through the engine: decoded slice by slice in a thread, transcribed as it goes."""
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Final, TypeVar
+
+from batch.backends.base import ModelInfo
+from batch.engine import Engine
+from batch.media import Media
+from batch.stream import Stream
+from streaming import events
+from streaming.errors import BadAudio, EngineFailed, GoingAway, TooLarge, TranscriptionError
+from streaming.events import SAMPLE_RATE, Account, Done, Marked, Warned
+from streaming.options import CHANNELS_MAX, AudioFormat, SessionOptions
+
+STEPS_MAX: Final = 200  # reports of progress on a file of known length
+STEP_SLICES: Final = 5  # slices between two of them on another
+
+logger = logging.getLogger("batch.files")
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class FileRequest:
+    """What is asked of a file. `split`: a transcript of each channel, not of their mix."""
+
+    options: SessionOptions
+    split: bool = False
+    seconds_max: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Transcribed up to here, in seconds; `duration` is None where the file does not say."""
+
+    seconds: float
+    duration: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """All of a file. Times of finals and words are samples at 16 kHz from its start."""
+
+    finals: tuple[events.Final, ...]
+    warnings: tuple[Warned, ...]
+    accounts: tuple[Account, ...]  # one for each channel
+    samples: int  # of each channel
+    model: ModelInfo
+    timed: bool = True  # whether words carry measured times and confidence
+
+
+async def transcribe(
+    engine: Engine, source: Path | BinaryIO, request: FileRequest
+) -> AsyncGenerator[Progress | events.Final | Transcript, None]:
+    """Progress at once and as it goes, each final, and last the whole transcript.
+
+    Closing the generator gives up the work and lets go of `source`, which must stay open until
+    then. Raises BadAudio, TooLarge, BadMessage, Overloaded, GoingAway, EngineFailed.
+    """
+    async with _opened(source) as media:
+        duration = media.info.duration
+        _check(media, request)
+        stream = engine.open(
+            AudioFormat(channels=media.info.channels if request.split else 1),
+            request.options.model_copy(update={"partials": False}),
+            lane="file",
+        )
+        finals: list[events.Final] = []
+        warnings: list[Warned] = []
+        done: Done | None = None
+        async with _fed(media, stream, request.seconds_max) as feeder:
+            yield Progress(0.0, duration)
+            async for event in stream:
+                match event:
+                    case Marked(at=at):
+                        yield Progress(events.seconds(at), duration)
+                    case events.Final():
+                        finals.append(event)
+                        yield event
+                    case Warned():
+                        warnings.append(event)
+                    case Done():
+                        done = event
+                    case _:
+                        pass
+            if done is None or not feeder.done() or not feeder.result():
+                raise stream.failure or GoingAway("the server is shutting down")
+        yield Transcript(
+            finals=tuple(finals),
+            warnings=(*media.warnings, *warnings),
+            accounts=done.accounts,
+            samples=media.position,
+            model=stream.model,
+            timed=request.options.word_times != "none",
+        )
+
+
+async def transcribe_whole(
+    engine: Engine, source: Path | BinaryIO, request: FileRequest
+) -> Transcript:
+    """The transcript alone."""
+    async with aclosing(transcribe(engine, source, request)) as told:
+        async for item in told:
+            if isinstance(item, Transcript):
+                return item
+    raise AssertionError("a transcription ends with its transcript or an error")
+
+
+@asynccontextmanager
+async def _opened(source: Path | BinaryIO) -> AsyncIterator[Media]:
+    media = Media(source)
+    try:
+        await _in_thread(media.open)
+        yield media
+    finally:
+        media.close()
+
+
+def _check(media: Media, request: FileRequest) -> None:
+    duration, channels = media.info.duration, media.info.channels
+    if request.split and channels > CHANNELS_MAX:
+        raise BadAudio(
+            f"the file has {channels} channels: too many to be split",
+            field="channels",
+            allowed=f"mix, or split with up to {CHANNELS_MAX} channels",
+        )
+    if duration is not None and duration > request.seconds_max:
+        raise _too_long(f"{duration:.0f} s", request.seconds_max)
+
+
+def _too_long(found: str, seconds_max: float) -> TooLarge:
+    return TooLarge(f"the file lasts {found}", field="file", allowed=f"up to {seconds_max:g} s")
+
+
+@asynccontextmanager
+async def _fed(
+    media: Media, stream: Stream, seconds_max: float
+) -> AsyncIterator["asyncio.Task[bool]"]:
+    """Feeds the stream meanwhile; on leaving, both are given up and the thread has let go."""
+    feeder = asyncio.create_task(_feed(media, stream, seconds_max), name="file feeder")
+    try:
+        yield feeder
+    finally:
+        media.stop()
+        stream.abandon()
+        feeder.cancel()
+        await asyncio.wait([feeder])
+
+
+async def _feed(media: Media, stream: Stream, seconds_max: float) -> bool:
+    """Whether the stream took the whole file."""
+    step = math.ceil((media.info.duration or STEP_SLICES * STEPS_MAX) / STEPS_MAX)
+    slices = media.slices(stream.audio.channels)
+    count = 0
+    try:
+        while (piece := await _in_thread(partial(next, slices, None))) is not None:
+            await stream.room()
+            if stream.is_closed:
+                return False  # the engine is shutting down
+            stream.feed(piece)
+            count += 1
+            if count % step == 0:
+                stream.mark(str(count))
+            if media.position > seconds_max * SAMPLE_RATE:
+                raise _too_long("longer than that", seconds_max)
+        if stream.is_closed:
+            return False
+        stream.close()
+    except TranscriptionError as error:
+        stream.fail(error)
+        return False
+    except Exception:
+        logger.exception("a file could not be decoded")
+        stream.fail(EngineFailed("the file could not be decoded"))
+        return False
+    return True
+
+
+async def _in_thread(work: Callable[[], Result]) -> Result:
+    """When cancelled, passes that on only when the thread is back, so that nothing is closed
+    under it."""
+    step = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(step)
+    except asyncio.CancelledError:
+        await asyncio.wait([step])
+        if not step.cancelled():
+            step.exception()  # known to be of no interest
+        raise
