@@ -1,0 +1,1 @@
+"""The commands of `stentor`, one file each; nothing heavy is imported before it is needed."""

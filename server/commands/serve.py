@@ -1,0 +1,80 @@
+"""`stentor serve`: the configuration, one engine, the application, uvicorn."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from server.config import FILE, FILE_VARIABLE, PREFIX, Config, read
+from server.flags import Parser, settings_of
+
+logger = logging.getLogger("server")
+
+DESCRIPTION = f"""Run the server.
+
+Every flag can also be given in a TOML file (--config, {FILE_VARIABLE}, or ./{FILE}) and in the
+environment: --engine.batch-max is `batch_max` of the table [engine], and {PREFIX}ENGINE__BATCH_MAX.
+Flags go over the environment, the environment over the file."""
+
+
+def run(argv: Sequence[str]) -> int:
+    parser = Parser(prog="stentor serve", usage="stentor serve [flags]", description=DESCRIPTION)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="Configuration in TOML.")
+    parser.add_argument(
+        "--print-config", action="store_true", help="Show the configuration as TOML and exit."
+    )
+    flags, own = settings_of(Config, parser, argv)
+    config = read(flags, own.config)
+    if own.print_config:
+        sys.stdout.write(config.toml)
+        return 0
+    return serve(config)
+
+
+def serve(config: Config) -> int:
+    import uvicorn
+
+    from batch.backends import load
+    from batch.engine import Engine
+    from server.app import create_app
+    from server.metrics import Metrics
+
+    set_up_logs(config.log_level)
+    metrics = Metrics()
+    engine = Engine(load(config.model_options), config.engine, metrics)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(config, engine, metrics),
+            host=config.host,
+            port=config.port,
+            loop="uvloop" if sys.platform != "win32" else "asyncio",
+            http="auto",
+            ws="websockets-sansio",
+            ws_max_size=config.limits.message_bytes_max,
+            ws_ping_interval=20.0,
+            ws_ping_timeout=20.0,
+            ws_per_message_deflate=False,
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=config.limits.shutdown_seconds_max,
+        )
+    )
+    server.run()
+    return 0 if server.started else 1
+
+
+def set_up_logs(level: str) -> None:
+    """One line a record, on stderr."""
+    logging.basicConfig(
+        level=level.upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        stream=sys.stderr,
+        force=True,
+    )
+    # They report each request and each file they look for.
+    for name in ("httpx", "httpcore", "huggingface_hub", "filelock", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)

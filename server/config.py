@@ -1,0 +1,202 @@
+"""The only reader of the configuration: flags over environment over file over defaults."""
+
+import os
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from batch.options import EngineOptions, ModelOptions
+from streaming.options import Options, SessionOptions
+
+PREFIX = "STENTOR_"
+FILE = Path("stentor.toml")
+FILE_VARIABLE = "STENTOR_CONFIG"
+
+
+class ConfigError(Exception):
+    """What is wrong with the configuration, a line for each field."""
+
+
+class Limits(Options):
+    """What one connection may take."""
+
+    message_bytes_max: Annotated[int, Field(ge=1024, le=1 << 30)] = 8 << 20
+    """A larger WebSocket message closes the connection."""
+    start_seconds_max: Annotated[float, Field(gt=0)] = 10.0
+    """Time for the first message."""
+    idle_seconds_max: Annotated[float, Field(gt=0)] = 300.0
+    """Time between two messages."""
+    session_seconds_max: Annotated[float, Field(gt=0)] = 4 * 3600.0
+    """Length of a connection."""
+    outbox_messages_max: Annotated[int, Field(ge=10)] = 1000
+    """Events that may wait for a client that reads slowly."""
+    send_seconds_max: Annotated[float, Field(gt=0)] = 10.0
+    """Time for the client to take one message."""
+    shutdown_seconds_max: Annotated[int, Field(ge=0)] = 20
+    """Time for open utterances to be finished when the server is told to stop."""
+
+
+class Config(BaseSettings):
+    """Configuration of a server. Constructed directly it reads nothing; `read` reads everything."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_avoid_json=True,
+        cli_hide_none_type=True,
+        cli_use_class_docs_for_groups=True,
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 is every interface."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    """Port to listen on; 0 takes any that is free."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is logged, at least."""
+    # The model's options are at the top, where they are short to write; see `model_options`.
+    model: str = "auto"
+    """`auto`, a Whisper size (tiny … large-v3-turbo), a hub id, a folder, or `pocketsphinx`."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs."""
+    compute_type: str = "default"
+    """CTranslate2's arithmetic: int8, float16, …; default is the best for the device."""
+    threads: Annotated[int, Field(ge=0, le=256)] = 0
+    """Threads of one model call; 0 measures what is fastest here."""
+    lanes: Annotated[int, Field(ge=0, le=64)] = 0
+    """Model calls at once; 0 chooses by cores and model."""
+    beam_size: Annotated[int, Field(ge=1, le=10)] = 1
+    """Beams of a final; partials are always greedy."""
+    download: bool = True
+    """Whether a model may be fetched from the hub."""
+    engine: EngineOptions = EngineOptions()
+    session: SessionOptions = SessionOptions()
+    limits: Limits = Limits()
+
+    @property
+    def model_options(self) -> ModelOptions:
+        names = ModelOptions.model_fields.keys() - {"name"}
+        return ModelOptions(name=self.model, **{name: getattr(self, name) for name in names})
+
+    @property
+    def toml(self) -> str:
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *sources: Any, **named: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (named["init_settings"],)
+
+
+def read(flags: Mapping[str, Any], file: Path | None = None) -> Config:
+    """The configuration from `flags` (nested, by field name), the environment, and a TOML file.
+
+    Raises ConfigError.
+    """
+    _refuse_unknown_variables()
+    path = _existing(file)
+    try:
+        sources = {
+            "flag": InitSettingsSource(Config, init_kwargs=dict(flags)),
+            "environment": EnvSettingsSource(Config),
+            str(path): TomlConfigSettingsSource(Config, toml_file=path),
+        }
+    except ValueError as error:  # not TOML
+        raise ConfigError(f"{path}: {error}") from error
+
+    class Read(Config):
+        @classmethod
+        def settings_customise_sources(
+            cls, *_: Any, **__: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return tuple(sources.values())
+
+    try:
+        values = Read().model_dump()
+    except SettingsError as error:  # a variable that should be JSON and is not
+        raise ConfigError(f"{error}: {error.__cause__}") from error
+    except ValidationError as error:
+        given = {name: source() for name, source in sources.items()}
+        raise ConfigError("\n".join(_explain(error, given))) from error
+    return Config(**values)
+
+
+def names(model: type[BaseModel] = Config, before: tuple[str, ...] = ()) -> Iterator[str]:
+    """Every setting as `engine.batch_max`, groups as well."""
+    for name, field in model.model_fields.items():
+        yield ".".join((*before, name))
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from names(field.annotation, (*before, name))
+
+
+def nearest(name: str, known: Iterator[str] | list[str]) -> str:
+    """A hint to append to a message, empty when nothing known is close."""
+    found = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _existing(file: Path | None) -> Path | None:
+    wanted = file or (Path(os.environ[FILE_VARIABLE]) if os.environ.get(FILE_VARIABLE) else None)
+    if wanted is None:
+        return FILE if FILE.is_file() else None
+    if not wanted.is_file():
+        raise ConfigError(f"there is no file {wanted}")
+    return wanted
+
+
+def _refuse_unknown_variables() -> None:
+    # pydantic-settings ignores unknown variables at the top level.
+    known = [_variable(name) for name in names()] + [FILE_VARIABLE]
+    given = [name.upper() for name in os.environ if name.upper().startswith(PREFIX)]
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise ConfigError(
+            "\n".join(f"unknown variable {name}{nearest(name, known)}" for name in unknown)
+        )
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.replace(".", "__").upper()
+
+
+def _explain(error: ValidationError, given: Mapping[str, Any]) -> Iterator[str]:
+    """One line a problem: the name, where it was given, what is wrong with the value."""
+    for problem in error.errors(include_url=False):
+        path = [str(part) for part in problem["loc"]]
+        name = ".".join(path)
+        origin = next((place for place, values in given.items() if _holds(values, path)), "")
+        shown = {
+            "flag": f"--{name.replace('_', '-')}",
+            "environment": _variable(name),
+        }.get(origin, f"{name} in {origin}" if origin else name)
+        if problem["type"] == "extra_forbidden":
+            yield f"unknown name {shown}{nearest(name, names())}"
+        else:
+            yield f"{shown}: {problem['msg']}, got {problem['input']!r}"
+
+
+def _holds(values: Any, path: list[str]) -> bool:
+    for part in path:
+        if not isinstance(values, Mapping) or part not in values:
+            return isinstance(values, list | tuple | str)  # the problem is inside a value
+        values = values[part]
+    return True
