@@ -1,0 +1,143 @@
+"""The server as a subprocess, and what it costs."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import httpx
+import psutil  # type: ignore[import-untyped]
+from prometheus_client.parser import text_string_to_metric_families
+
+from bench.figures import Figures
+from bench.metrics import slope
+
+ROOT = Path(__file__).parents[1]
+START_SECONDS_MAX = 60
+STOP_SECONDS_MAX = 20
+
+
+@dataclass(slots=True)
+class Usage:
+    """CPU time and memory of a process and its children, sampled once a second."""
+
+    process: psutil.Process
+    began: float = field(default_factory=time.perf_counter)
+    samples: list[tuple[float, float, float]] = field(default_factory=list)  # s, CPU s, MB
+
+    def sample(self) -> None:
+        cpu = memory = 0.0
+        for process in [self.process, *self.process.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                cpu += times.user + times.system
+                memory += process.memory_info().rss / 1e6
+        now = time.perf_counter() - self.began
+        self.samples.append((round(now, 2), round(cpu, 2), round(memory, 1)))
+
+    async def watch(self) -> None:
+        while True:
+            self.sample()
+            await asyncio.sleep(1)
+
+    def figures(self, audio_seconds: float) -> Figures:
+        (first_at, first_cpu, first_mb), (last_at, last_cpu, last_mb) = (
+            self.samples[0],
+            self.samples[-1],
+        )
+        cpu = last_cpu - first_cpu
+        # The first tenth warms allocators and caches up; growth after it is growth.
+        settled = [(at / 60, mb) for at, _, mb in self.samples if at > last_at / 10]
+        gradient, error = slope(settled)
+        return {
+            "server_cpu_seconds_per_audio_second": round(cpu / max(audio_seconds, 1e-9), 4),
+            "server_cpu_cores": round(cpu / max(last_at - first_at, 1e-9), 3),
+            "server_mb_start": first_mb,
+            "server_mb_max": max(mb for _, _, mb in self.samples),
+            "server_mb_end": last_mb,
+            "server_mb_per_minute": round(gradient, 3),
+            "server_mb_per_minute_error": round(error, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server to measure; `process` is None when it was started by somebody else."""
+
+    url: str  # http://host:port
+    process: psutil.Process | None = None
+
+    @property
+    def stream_url(self) -> str:
+        return self.url.replace("http", "ws", 1) + "/v1/stream"
+
+    async def counters(self) -> dict[str, float]:
+        """Its own /metrics, without those of the Python runtime and without bucket bounds."""
+        async with httpx.AsyncClient() as client:
+            answer = await client.get(self.url + "/metrics", timeout=10)
+        return {
+            sample.name + "".join(f" {key}={value}" for key, value in sample.labels.items()): (
+                sample.value
+            )
+            for family in text_string_to_metric_families(answer.text)
+            if not family.name.startswith(("python_", "process_"))
+            for sample in family.samples
+            if not sample.name.endswith("_created")
+        }
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextlib.asynccontextmanager
+async def running(model: str, port: int = 0, more: Sequence[str] = ()) -> AsyncIterator[Server]:
+    """The server of this checkout, ready; stopped at the end as an operator would stop it."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "server", "serve", "--port", str(port), "--model", model]
+    with tempfile.TemporaryFile() as log:
+        process = _start([*command, *more], log)
+        try:
+            server = Server(f"http://127.0.0.1:{port}", psutil.Process(process.pid))
+            if not await _ready(server.url, process):
+                log.seek(0)
+                raise RuntimeError(f"the server did not start:\n{log.read().decode()[-4000:]}")
+            yield server
+        finally:
+            _stop(process)
+
+
+def _start(command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+
+
+async def _ready(url: str, process: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + START_SECONDS_MAX
+    async with httpx.AsyncClient() as client:
+        while time.monotonic() < deadline and process.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get(url + "/readyz", timeout=2)).status_code == 200:
+                    return True
+            await asyncio.sleep(0.1)
+    return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        print(f"the server did not stop within {STOP_SECONDS_MAX} s of SIGTERM and was killed")
+        process.kill()
+        process.wait()

@@ -1,0 +1,48 @@
+"""What the figures were taken on."""
+
+import datetime
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+DISTRIBUTIONS = (
+    "ctranslate2", "faster-whisper", "numpy", "onnxruntime", "silero-vad", "soxr", "starlette",
+    "uvicorn", "uvloop", "websockets",
+)  # fmt: skip
+
+
+def describe() -> dict[str, object]:
+    """The machine, its software and the state of this checkout, at the start of a run."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "cpu": cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "memory_gb": memory_gb(),
+        "load_before": [round(load, 2) for load in os.getloadavg()],
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in DISTRIBUTIONS},
+        "commit": commit(),
+    }
+
+
+def memory_gb() -> float:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+
+
+def cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def commit() -> str | None:
+    """The checkout's commit, with a + where files were changed since."""
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+    )
+    return done.stdout.strip() or None
