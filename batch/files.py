@@ -53,7 +53,8 @@ class Transcript:
     accounts: tuple[Account, ...]  # one for each channel
     samples: int  # of each channel
     model: ModelInfo
-    timed: bool = True  # whether words carry measured times and confidence
+    split: bool = False  # a transcript of each channel
+    timed: bool = True  # words carry measured times and confidence
 
 
 async def transcribe(
@@ -98,6 +99,7 @@ async def transcribe(
             accounts=done.accounts,
             samples=media.position,
             model=stream.model,
+            split=request.split,
             timed=request.options.word_times != "none",
         )
 

@@ -47,16 +47,15 @@ def as_json(transcript: Transcript) -> dict[str, Any]:
     """Segments in order of time. Of a split file they name their channel, and `channels` has the
     text and the account of each."""
     finals = _spoken(transcript)
-    split = len(transcript.accounts) > 1
     language, probability = _language(transcript.finals)
     whole: dict[str, Any] = {
         "text": _text(finals),
         "language": language,
         "language_probability": probability,
         "duration": seconds(transcript.samples),
-        "segments": [segment(f, timed=transcript.timed, split=split) for f in finals],
+        "segments": [segment(f, timed=transcript.timed, split=transcript.split) for f in finals],
     }
-    if split:
+    if transcript.split:
         whole["channels"] = [
             {
                 "channel": channel,
@@ -152,7 +151,7 @@ def _label(final: events.Final | Cue) -> str:
 
 def _as_text(transcript: Transcript) -> str:
     """A line for each segment."""
-    split = len(transcript.accounts) > 1
+    split = transcript.split
     lines = (
         f"{_label(final)}: {_one_line(join(final.words))}"
         if split
@@ -167,7 +166,7 @@ def _one_line(text: str) -> str:
 
 
 def _as_tsv(transcript: Transcript) -> str:
-    split = len(transcript.accounts) > 1
+    split = transcript.split
     rows = [["start_ms", "end_ms", *(["channel"] if split else []), "text"]]
     for final in _spoken(transcript):
         times = [str(_ms(final.start)), str(_ms(final.end))]
@@ -190,14 +189,14 @@ def _ms(position: int) -> int:
 
 
 def _as_srt(transcript: Transcript) -> str:
-    split = len(transcript.accounts) > 1
+    split = transcript.split
     return _subtitles(
         transcript, "srt", lambda cue: f"{_label(cue)}: " if split else "", _escape_srt
     )
 
 
 def _as_vtt(transcript: Transcript) -> str:
-    split = len(transcript.accounts) > 1
+    split = transcript.split
     return _subtitles(
         transcript, "vtt", lambda cue: f"<v {_label(cue)}>" if split else "", _escape_vtt
     )

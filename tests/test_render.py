@@ -27,7 +27,7 @@ def final(
 
 def transcript(*finals: Final, channels: int = 1) -> Transcript:
     accounts = (Account(160_000, 100_000, 60_000, 0),) * channels
-    return Transcript(finals, (), accounts, 160_000, MODEL)
+    return Transcript(finals, (), accounts, 160_000, MODEL, split=channels > 1)
 
 
 def text(form: Format, *finals: Final, channels: int = 1) -> str:
