@@ -1,0 +1,248 @@
+"""`POST /v1/transcribe`: a file in, its transcript out; docs/transcribe.md is its specification."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import asdict
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, ValidationError
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from batch.engine import Engine
+from batch.files import FileRequest, Progress, Transcript, transcribe, transcribe_whole
+from server.render import Format, as_json, render, segment
+from server.rest.upload import received
+from server.validation import bad_message
+from streaming import events
+from streaming.errors import BadMessage, Overloaded, TranscriptionError
+from streaming.options import Options, SessionOptions
+
+EVENTS_TYPE: Final = "text/event-stream"
+PING_SECONDS: Final = 15  # an idle connection would be closed by what lies between
+SEND_SECONDS_MAX: Final = 60.0  # for the client to take one event
+SHUTDOWN_SECONDS: Final = 30.0  # for running transcriptions to end or to say why they do not
+RETRY_SECONDS: Final = "5"
+
+logger = logging.getLogger("server.rest.native")
+
+Result = TypeVar("Result")
+Told = AsyncGenerator[Progress | events.Final | Transcript, None]
+
+
+class FileLimits(Options):
+    """What one file may take, and how many of them."""
+
+    upload_bytes_max: Annotated[int, Field(ge=1)] = 2 << 30
+    """Size of an upload."""
+    upload_pause_seconds_max: Annotated[float, Field(gt=0)] = 60.0
+    """Time in which nothing of an upload arrives."""
+    uploads_max: Annotated[int, Field(ge=1)] = 100
+    """Uploads at once, those being transcribed included: each is a temporary file."""
+    duration_seconds_max: Annotated[float, Field(gt=0)] = 6 * 3600.0
+    """Length of the audio."""
+
+
+def _auto(value: object) -> object:
+    return None if value == "auto" else value
+
+
+def _terms(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    return tuple(term.strip() for line in value for term in str(line).split(",") if term.strip())
+
+
+class FileOptions(Options):
+    """What a request may say, in form fields or in the query."""
+
+    language: Annotated[
+        Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None,
+        BeforeValidator(_auto),
+        Field(json_schema_extra={"anyOf": [{"enum": ["auto", "an ISO 639 code"]}]}),
+    ] = None
+    task: Literal["transcribe", "translate"] = "transcribe"
+    word_times: bool = True
+    prompt: Annotated[str, Field(max_length=2000)] = ""
+    key_terms: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=100)], ...],
+        BeforeValidator(_terms),
+        Field(max_length=100),
+    ] = ()
+    format: Format = "json"
+    channels: Literal["mix", "split"] = "mix"
+
+
+def routes(engine: Engine, limits: FileLimits) -> list[BaseRoute]:
+    # It writes every event it sends, which is transcript, at the debug level.
+    logging.getLogger("sse_starlette.sse").setLevel(logging.INFO)
+    return [Route("/v1/transcribe", Transcription(engine, limits), methods=["POST"])]
+
+
+class Transcription:
+    """The endpoint, as an ASGI application: an upload lives until its answer has been sent."""
+
+    def __init__(self, engine: Engine, limits: FileLimits) -> None:
+        self.engine = engine
+        self.limits = limits
+        self.uploads = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        async with AsyncExitStack() as resources:
+            try:
+                response = await self._respond(request, resources)
+            except ClientDisconnect:
+                return
+            except TranscriptionError as error:
+                response = refusal(error)
+            except Exception:
+                logger.exception("a request for a transcript failed")
+                response = refusal(TranscriptionError("internal error"))
+            await response(scope, receive, send)
+
+    async def _respond(self, request: Request, resources: AsyncExitStack) -> Response:
+        in_query = request.query_params.multi_items()
+        _checked(in_query)  # before the upload, not after it
+        resources.enter_context(self._admitted())
+        upload = await resources.enter_async_context(
+            received(
+                request,
+                bytes_max=self.limits.upload_bytes_max,
+                pause_seconds_max=self.limits.upload_pause_seconds_max,
+            )
+        )
+        options = _checked([*in_query, *upload.fields])
+        asked = FileRequest(
+            SessionOptions(
+                language=options.language,
+                task=options.task,
+                word_times="final" if options.word_times else "none",
+                prompt=options.prompt,
+                key_terms=options.key_terms,
+            ),
+            split=options.channels == "split",
+            seconds_max=self.limits.duration_seconds_max,
+        )
+        if EVENTS_TYPE in request.headers.get("accept", ""):
+            if options.format != "json":
+                message = f"format: {options.format!r} cannot be sent as {EVENTS_TYPE}"
+                raise BadMessage(message, field="format", allowed="json")
+            told = transcribe(self.engine, upload.file, asked)
+            resources.push_async_callback(told.aclose)
+            return await _stream(request, told, asked)
+        whole = transcribe_whole(self.engine, upload.file, asked)
+        text, media_type = render(await _unless_gone(request, whole), options.format)
+        return Response(text, media_type=media_type)
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        if self.uploads >= self.limits.uploads_max:
+            raise Overloaded(f"{self.uploads} files are being received or transcribed")
+        self.uploads += 1
+        try:
+            yield
+        finally:
+            self.uploads -= 1
+
+
+def _checked(fields: list[tuple[str, str]]) -> FileOptions:
+    given: dict[str, Any] = {}
+    for name, value in fields:
+        if name == "key_terms":
+            given.setdefault(name, []).append(value)
+        elif name in given:
+            raise BadMessage(f"{name}: is given twice", field=name)
+        else:
+            given[name] = value
+    try:
+        return FileOptions.model_validate(given)
+    except ValidationError as error:
+        raise bad_message(error, FileOptions) from error
+
+
+def refusal(error: TranscriptionError) -> Response:
+    headers = {}
+    if error.http_status == 503:
+        headers["retry-after"] = RETRY_SECONDS
+    if error.http_status in (408, 413):
+        headers["connection"] = "close"  # the rest of the upload is not read
+    return JSONResponse({"error": _explain(error)}, error.http_status, headers)
+
+
+def _explain(error: TranscriptionError) -> dict[str, str]:
+    return {
+        "code": error.code,
+        "message": error.message,
+        "field": error.field,
+        "allowed": error.allowed,
+    }
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """Raises ClientDisconnect, and gives the work up, when the client goes away first."""
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        for each in (task, gone):
+            each.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _stream(request: Request, told: Told, asked: FileRequest) -> Response:
+    # What is wrong with the file is known by then, and can still be said with a status.
+    begun = await _unless_gone(request, _next(told))
+
+    async def server_sent() -> AsyncIterator[ServerSentEvent]:
+        yield _event("progress", asdict(begun))
+        try:
+            async for item in told:
+                match item:
+                    case Progress():
+                        yield _event("progress", asdict(item))
+                    case events.Final(words=()):
+                        pass
+                    case events.Final():
+                        timed = asked.options.word_times != "none"
+                        yield _event("segment", segment(item, timed=timed, split=asked.split))
+                    case Transcript():
+                        yield _event("done", as_json(item))
+        except TranscriptionError as error:
+            yield _event("error", _explain(error))
+        except Exception:
+            logger.exception("a transcription failed after its answer had begun")
+            yield _event("error", _explain(TranscriptionError("internal error")))
+
+    return EventSourceResponse(
+        server_sent(),
+        ping=PING_SECONDS,
+        sep="\n",
+        send_timeout=SEND_SECONDS_MAX,
+        shutdown_grace_period=SHUTDOWN_SECONDS,
+    )
+
+
+async def _next(told: Told) -> Progress:
+    first = await anext(told)
+    assert isinstance(first, Progress)
+    return first
+
+
+def _event(name: str, data: dict[str, Any]) -> ServerSentEvent:
+    return ServerSentEvent(json.dumps(data, ensure_ascii=False), event=name, sep="\n")

@@ -1,0 +1,106 @@
+"""A request's body → a temporary file on disk and form fields, with every bound kept on the way."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, Final, cast
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from streaming.errors import BadMessage, TimedOut, TooLarge
+
+FIELDS_MAX: Final = 200
+FIELD_BYTES_MAX: Final = 64 << 10
+SPOOL_BYTES: Final = 1 << 20  # a smaller file stays in memory
+ENVELOPE_BYTES_MAX: Final = 1 << 20  # of a multipart body, beside its file
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    file: BinaryIO
+    fields: list[tuple[str, str]]
+
+
+@asynccontextmanager
+async def received(
+    request: Request, *, bytes_max: int, pause_seconds_max: float
+) -> AsyncIterator[Upload]:
+    """The file is gone when this is left, however.
+
+    Raises TooLarge as soon as it is known, TimedOut, BadMessage, and Starlette's ClientDisconnect.
+    """
+    form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+    most = bytes_max + (ENVELOPE_BYTES_MAX if form else 0)
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and int(length) > most:
+        raise _too_large(bytes_max)
+    async with (
+        aclosing(_chunks(request, most, pause_seconds_max)) as chunks,
+        _form(request, chunks) if form else _raw(chunks) as upload,
+    ):
+        yield upload
+
+
+def _too_large(bytes_max: int) -> TooLarge:
+    return TooLarge("the file is too large", field="file", allowed=f"up to {bytes_max} bytes")
+
+
+async def _chunks(
+    request: Request, bytes_max: int, pause_seconds_max: float
+) -> AsyncGenerator[bytes, None]:
+    total = 0
+    async with aclosing(request.stream()) as stream:
+        while True:
+            try:
+                async with asyncio.timeout(pause_seconds_max):
+                    chunk = await anext(stream, None)
+            except TimeoutError as error:
+                message = f"nothing of the file came for {pause_seconds_max:g} s"
+                raise TimedOut(message, field="file") from error
+            if chunk is None:
+                return
+            total += len(chunk)
+            if total > bytes_max:
+                raise _too_large(bytes_max)
+            yield chunk
+
+
+@asynccontextmanager
+async def _raw(chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[Upload]:
+    with SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
+        upload = UploadFile(cast(BinaryIO, spool), size=0)
+        async for chunk in chunks:
+            await upload.write(chunk)
+        await upload.seek(0)
+        yield Upload(upload.file, [])
+
+
+@asynccontextmanager
+async def _form(request: Request, chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[Upload]:
+    parser = MultiPartParser(
+        request.headers,
+        chunks,
+        max_files=1,
+        max_fields=FIELDS_MAX,
+        max_part_size=FIELD_BYTES_MAX,
+    )
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise BadMessage(f"the form cannot be read: {error.message}") from error
+    try:
+        files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
+        if [name for name, _ in files] != ["file"]:
+            raise BadMessage(
+                f"{files[0][0]}: there is no such file" if files else "file: is missing",
+                field=files[0][0] if files else "file",
+                allowed="one file, in the field named file",
+            )
+        fields = [(name, v) for name, v in form.multi_items() if isinstance(v, str)]
+        yield Upload(files[0][1].file, fields)
+    finally:
+        await form.close()
