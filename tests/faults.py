@@ -1,0 +1,76 @@
+"""Doubles that inject faults into a real backend. Nothing here pretends to be the product."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from batch.backends.base import Backend, Task
+from streaming.events import Decode, Hypothesis, Word
+
+
+class Fault:
+    """Passes everything on to a real backend."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend, name)
+
+    def warm_up(self) -> None:
+        self.backend.warm_up()
+
+    def tokenize(self, text: str) -> tuple[int, ...]:
+        return self.backend.tokenize(text)
+
+    def group(self, decode: Decode) -> object:
+        return self.backend.group(decode)
+
+    def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
+        return self.backend.decode(batch)
+
+
+class Poisoned(Fault):
+    """Raises whenever a batch holds a request of one stream."""
+
+    def __init__(self, backend: Backend, stream: int) -> None:
+        super().__init__(backend)
+        self.stream = stream
+
+    def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
+        if any(task.decode.stream == self.stream for task in batch):
+            raise RuntimeError("poisoned")
+        return self.backend.decode(batch)
+
+
+class Held(Fault):
+    """Answers only once it is released."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self.released = threading.Event()
+        self.sizes: list[int] = []
+
+    def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
+        assert self.released.wait(30)
+        self.sizes.append(len(batch))
+        return self.backend.decode(batch)
+
+
+class Inventing(Fault):
+    """Says something whatever it hears, as large Whisper models do on silence and noise."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self.calls = 0
+
+    def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
+        self.calls += len(batch)
+        return [
+            Hypothesis(
+                words=(Word("Thank", t.decode.start, t.decode.end, 0.2),),
+                no_speech_probability=0.9,
+                log_probability=-1.3,
+            )
+            for t in batch
+        ]
