@@ -100,9 +100,9 @@ class Engine:
         return any(now - began > STALLED_SECONDS for began in self.running.values())
 
     async def finish(self, seconds_max: float) -> None:
-        """Refuse new streams and close those that are open, giving them time for their finals."""
+        """Refuse new streams, end the live ones, and give them and the files time to finish."""
         self.is_closing = True
-        for stream in self.streams:
+        for stream in [s for s in self.streams if s.lane == "live"]:
             stream.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds_max):

@@ -37,32 +37,32 @@ def serve(config: Config) -> int:
     from batch.backends import load
     from batch.engine import Engine
     from server.app import create_app
+    from server.draining import DrainingServer
     from server.metrics import Metrics
 
     set_up_logs(config.log_level)
     metrics = Metrics()
     engine = Engine(load(config.model_options), config.engine, metrics)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(config, engine, metrics),
-            host=config.host,
-            port=config.port,
-            loop="uvloop" if sys.platform != "win32" else "asyncio",
-            http="auto",
-            ws="websockets-sansio",
-            ws_max_size=config.limits.message_bytes_max,
-            ws_ping_interval=20.0,
-            ws_ping_timeout=20.0,
-            ws_per_message_deflate=False,
-            lifespan="on",
-            access_log=False,
-            log_config=None,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=config.limits.shutdown_seconds_max,
-        )
+    options = uvicorn.Config(
+        create_app(config, engine, metrics),
+        host=config.host,
+        port=config.port,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        http="auto",
+        ws="websockets-sansio",
+        ws_max_size=config.limits.message_bytes_max,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
+        ws_per_message_deflate=False,
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=config.limits.shutdown_seconds_max,
     )
+    server = DrainingServer(options, engine, config.limits.shutdown_seconds_max)
     server.run()
     return 0 if server.started else 1
 

@@ -1,0 +1,35 @@
+"""Shutting down without losing what was said: open utterances are finished first."""
+
+import asyncio
+import logging
+import socket
+
+import uvicorn
+
+from batch.engine import Engine
+
+logger = logging.getLogger("server.draining")
+
+POLL_SECONDS = 0.1
+
+
+class DrainingServer(uvicorn.Server):
+    """On the first signal live streams get their finals and `done`, and files their time.
+
+    Only then does uvicorn stop, which closes every WebSocket at once. A second signal does not wait.
+    """
+
+    def __init__(self, config: uvicorn.Config, engine: Engine, seconds_max: float) -> None:
+        super().__init__(config)
+        self.engine = engine
+        self.seconds_max = seconds_max
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        logger.info("finishing %d streams", len(self.engine.streams))
+        finishing = asyncio.create_task(self.engine.finish(self.seconds_max))
+        while not self.force_exit:
+            done, _ = await asyncio.wait([finishing], timeout=POLL_SECONDS)
+            if done:
+                break
+        finishing.cancel()
+        await super().shutdown(sockets)
