@@ -1,0 +1,128 @@
+"""The Hugging Face hub: what is in its cache on this machine, and fetching what is not."""
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+
+from streaming.errors import EngineFailed
+
+logger = logging.getLogger("batch.hub")
+
+# In all, name resolution included, which has no time limit of its own.
+REACH_SECONDS_MAX = 4.0
+# A folder without these is not a model we can run; one of the names in each row will do.
+NEEDED = (
+    ("model.bin",),
+    ("config.json",),
+    ("tokenizer.json",),
+    ("vocabulary.json", "vocabulary.txt"),
+)
+WANTED = [*(name for names in NEEDED for name in names), "preprocessor_config.json"]
+
+
+def sizes() -> Mapping[str, str]:
+    """Names of Whisper models with their ids on the hub, as faster-whisper has them."""
+    from faster_whisper.utils import _MODELS
+
+    return _MODELS  # type: ignore[no-any-return]
+
+
+def missing(folder: Path) -> Iterator[str]:
+    """What a model folder lacks."""
+    for names in NEEDED:
+        if not any((folder / name).is_file() for name in names):
+            yield " or ".join(names)
+
+
+def check(folder: Path, name: str) -> None:
+    """Raises EngineFailed, naming what is missing, when it is not a model we can run."""
+    lacking = list(missing(folder))
+    if not lacking:
+        return
+    hint = ""
+    if any((folder / name).exists() for name in ("model.safetensors", "pytorch_model.bin")):
+        hint = (
+            "; it holds a PyTorch model, to be converted with `ct2-transformers-converter "
+            "--copy_files tokenizer.json preprocessor_config.json`"
+        )
+    raise EngineFailed(
+        f"{name} is not a Whisper model for CTranslate2: it has no {', no '.join(lacking)}{hint}"
+    )
+
+
+def cached(name: str) -> Path | None:
+    """The folder of a complete model in the cache; an interrupted download is none."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(_repository(name), local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    return None if any(missing(folder)) else folder
+
+
+def pull(name: str) -> Path:
+    """Fetches a model into the cache, with a progress bar on a terminal.
+
+    Raises EngineFailed, within 5 s when the hub cannot be reached.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    repository = _repository(name)
+    _reach(name, repository)
+    try:
+        folder = Path(snapshot_download(repository, allow_patterns=WANTED, etag_timeout=5))
+    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+        raise EngineFailed(f"{name} could not be downloaded: {error}") from error
+    check(folder, repository)
+    return folder
+
+
+def _repository(name: str) -> str:
+    return sizes().get(name, name)
+
+
+def _reach(name: str, repository: str) -> None:
+    """Raises EngineFailed when the hub does not answer at once, or does not have the model.
+
+    The hub's own client tries for minutes before it says so.
+    """
+    from huggingface_hub import constants, get_token
+
+    place = constants.ENDPOINT
+    advice = "Copy a model's folder here and name it with --model, or set HF_ENDPOINT to a mirror."
+    if constants.HF_HUB_OFFLINE:
+        raise EngineFailed(f"{name} is not on this machine, and HF_HUB_OFFLINE is set. {advice}")
+    token = get_token()
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    outcome: list[int | Exception] = []
+
+    def ask() -> None:
+        try:
+            url = f"{place}/{repository}/resolve/main/config.json"
+            outcome.append(httpx.head(url, headers=headers, timeout=REACH_SECONDS_MAX).status_code)
+        except Exception as error:
+            outcome.append(error)
+
+    # A daemon, because a name that does not resolve can hold it for longer than anybody waits.
+    thread = threading.Thread(target=ask, name="hub", daemon=True)
+    thread.start()
+    thread.join(REACH_SECONDS_MAX)
+    answer = outcome[0] if outcome else TimeoutError(f"no answer within {REACH_SECONDS_MAX:g} s")
+    match answer:
+        case 401 | 404:
+            raise EngineFailed(
+                f"{place} has no public model {repository}; HF_TOKEN is needed for a private one"
+            )
+        case int() if answer < 400:
+            return
+        case int():
+            problem, cause = f"answers with status {answer}", None
+        case _:
+            problem, cause = f"cannot be reached ({answer or type(answer).__name__})", answer
+    raise EngineFailed(f"{name} is not on this machine, and {place} {problem}. {advice}") from cause

@@ -1,0 +1,247 @@
+"""From what the operator asked for to a model on this machine, and why it is that one.
+
+`auto` is a cached Whisper that suits the device, else a download, else whatever Whisper is cached,
+else the English model that comes inside the pocketsphinx package. A model that was named is that
+model or an error.
+"""
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from batch import hub
+from batch.backends import find
+from batch.backends.base import Backend, ModelInfo
+from batch.options import ModelOptions
+from streaming.errors import EngineFailed
+
+logger = logging.getLogger("batch.models")
+
+POCKETSPHINX = "pocketsphinx"
+DOTTED = re.compile(r"[\w.]+:\w+")
+TRAITS = "stentor.json"
+# From small to large; a model from here is asked for by its name.
+LADDER = ("tiny", "base", "small", "medium", "large-v2", "large-v3", "large-v3-turbo")
+# Smaller, better suited or the same for English only; `auto` takes them after those of the ladder.
+ENGLISH = (
+    *("tiny.en", "base.en", "distil-small.en", "small.en", "distil-medium.en", "medium.en"),
+    *("distil-large-v2", "distil-large-v3", "distil-large-v3.5"),
+)
+COMPUTE_TYPES = {
+    "cpu": ("int8", "int8_float32", "float32"),
+    "cuda": ("float16", "bfloat16", "int8_float16", "float32"),
+}
+
+
+class ModelTraits(BaseModel):
+    """What a model handles well; a file `stentor.json` in its folder may say so."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    window_seconds_max: Annotated[float, Field(ge=2, le=30)] = 15.0
+    file_window_seconds_max: Annotated[float, Field(ge=2, le=30)] = 28.0
+    final_window: Literal["auto", "full", "trimmed"] = "auto"
+    keeps_context: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A model that is on this machine; `folder` is None for the one inside a package."""
+
+    folder: Path | None
+    info: ModelInfo
+
+
+def load(options: ModelOptions) -> Backend:
+    """The backend that is asked for, not warmed up. Raises EngineFailed."""
+    if DOTTED.fullmatch(options.name):
+        backend: Backend = find(options.name)(options)
+        return backend
+    resolved = resolve(options)
+    found = find(resolved.info.backend)
+    if resolved.folder is None:
+        backend = found(resolved.info)
+    else:
+        traits = read_traits(resolved.folder, resolved.info.device)
+        backend = found(resolved.folder, resolved.info, traits, options)
+    return backend
+
+
+def resolve(options: ModelOptions) -> Resolved:
+    """Raises EngineFailed, saying what to do, when the model cannot be had."""
+    if options.name == "auto":
+        return _auto(options)
+    if options.name == POCKETSPHINX:
+        return Resolved(None, _embedded("named in the configuration"))
+    device = _device(options)
+    if options.name in hub.sizes():
+        folder, why = _had(options.name, options)
+        return Resolved(folder, _whisper(options.name, device, options, why))
+    folder = Path(options.name).expanduser()
+    if folder.is_dir():
+        hub.check(folder, str(folder))
+        name = folder.resolve().name
+        return Resolved(folder, _whisper(name, device, options, "the configured folder"))
+    if options.name.count("/") != 1 or options.name.startswith((".", "/", "~")):
+        raise EngineFailed(_unknown(options.name))
+    folder, why = _had(options.name, options)
+    return Resolved(folder, _whisper(options.name, device, options, why))
+
+
+def read_traits(folder: Path, device: str) -> ModelTraits:
+    """What `stentor.json` says, with what suits Whisper on the device where it says nothing."""
+    given = {"window_seconds_max": 15.0 if device == "cpu" else 28.0}
+    file = folder / TRAITS
+    try:
+        if file.is_file():
+            given |= json.loads(file.read_text(encoding="utf-8"))
+        return ModelTraits.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise EngineFailed(f"{file}: {where}: {problem['msg']}") from error
+    except (ValueError, TypeError) as error:
+        raise EngineFailed(f"{file} is not a JSON object: {error}") from error
+
+
+# ---- auto
+
+
+def _auto(options: ModelOptions) -> Resolved:
+    device = _device(options)
+    cores = _cores()
+    wanted = best_size(device, cores)
+    sensible, others = _preferred(wanted, device)
+    for name in sensible:
+        if (folder := hub.cached(name)) is not None:
+            why = f"the best of those cached for {_place(device, cores)}"
+            if name != wanted:
+                why += f"; `stentor models pull {wanted}` would get a better one"
+            return Resolved(folder, _whisper(name, device, options, why))
+    try:
+        folder, why = _had(wanted, options)
+        return Resolved(folder, _whisper(wanted, device, options, why))
+    except EngineFailed as error:
+        reason = str(error)
+    for name in others:
+        if (folder := hub.cached(name)) is not None:
+            why = f"the only cached one, slow on {_place(device, cores)}; {reason}"
+            logger.warning("running %s: %s", name, why)
+            return Resolved(folder, _whisper(name, device, options, why, fallback=True))
+    logger.warning("NO WHISPER MODEL: %s", reason)
+    logger.warning(
+        "falling back to the English model inside pocketsphinx: its accuracy is LOW. "
+        "Name a folder with --model, or run `stentor models pull %s` where there is a network.",
+        wanted,
+    )
+    return Resolved(None, _embedded(f"no Whisper could be had: {reason}", fallback=True))
+
+
+def best_size(device: str, cores: int) -> str:
+    """The most accurate size that keeps up with live speech."""
+    if device == "cuda":
+        return "large-v3-turbo"
+    if cores >= 8:
+        return "small"
+    return "base" if cores >= 2 else "tiny"
+
+
+def _preferred(wanted: str, device: str) -> tuple[list[str], list[str]]:
+    """Sizes that suit the device, best first; and those too large for it, smallest first."""
+    place = LADDER.index(wanted)
+    larger = list(LADDER[place + 1 :])
+    english = [name for name in reversed(ENGLISH) if device == "cuda" or _base(name) <= place]
+    suitable = [*LADDER[place::-1], *english]
+    return suitable, [*larger, *(name for name in ENGLISH if name not in english)]
+
+
+def _base(name: str) -> int:
+    """Where on the ladder the model stands of which `name` is the English variant."""
+    plain = name.removeprefix("distil-").removesuffix(".en")
+    return LADDER.index(plain) if plain in LADDER else len(LADDER)
+
+
+def _place(device: str, cores: int) -> str:
+    return "this GPU" if device == "cuda" else f"{cores} CPU core{'s' * (cores != 1)}"
+
+
+# ---- having it
+
+
+def _had(name: str, options: ModelOptions) -> tuple[Path, str]:
+    """The folder of a size or hub id, downloaded if need be, and how it came here."""
+    if (folder := hub.cached(name)) is not None:
+        return folder, "cached"
+    if not options.download:
+        raise EngineFailed(
+            f"{name} is not cached and downloads are off; run `stentor models pull {name}`"
+        )
+    logger.info("downloading %s", name)
+    return hub.pull(name), "downloaded"
+
+
+def _unknown(name: str) -> str:
+    if "/" in name:
+        return f"there is no folder {name}"
+    known = ("auto", POCKETSPHINX, *hub.sizes())
+    close = get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else f"; sizes are {', '.join(known)}"
+    return f"{name!r} is neither a folder nor a model we know{hint}"
+
+
+# ---- what it runs on
+
+
+def _whisper(
+    name: str, device: str, options: ModelOptions, why: str, fallback: bool = False
+) -> ModelInfo:
+    compute_type = _compute_type(device, options.compute_type)
+    return ModelInfo(name, "whisper", device, compute_type, why, fallback)
+
+
+def _embedded(why: str, fallback: bool = False) -> ModelInfo:
+    return ModelInfo("pocketsphinx-en-us", POCKETSPHINX, "cpu", "float32", why, fallback)
+
+
+def _device(options: ModelOptions) -> str:
+    from ctranslate2 import get_cuda_device_count
+
+    if options.device == "cpu":
+        return "cpu"
+    found = get_cuda_device_count() > 0
+    if options.device == "cuda" and not found:
+        raise EngineFailed("device cuda: no CUDA device is usable here; use auto or cpu")
+    return "cuda" if found else "cpu"
+
+
+def _compute_type(device: str, wanted: str) -> str:
+    from ctranslate2 import get_supported_compute_types
+
+    supported = get_supported_compute_types(device)
+    if wanted == "default":
+        return next((t for t in COMPUTE_TYPES[device] if t in supported), "default")
+    if wanted != "auto" and wanted not in supported:
+        allowed = ", ".join(("default", "auto", *sorted(supported)))
+        raise EngineFailed(f"compute_type: {wanted!r} is not one of {allowed}")
+    return wanted
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def known() -> Iterator[tuple[str, str]]:
+    """Every size with its id on the hub, smallest first, aliases left out."""
+    seen = set()
+    for name, repository in hub.sizes().items():
+        if repository not in seen:
+            seen.add(repository)
+            yield name, repository
