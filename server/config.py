@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from batch.options import EngineOptions, ModelOptions
+from server.rest.native import FileLimits
 from streaming.options import Options, SessionOptions
 
 PREFIX = "STENTOR_"
@@ -90,6 +91,7 @@ class Config(BaseSettings):
     engine: EngineOptions = EngineOptions()
     session: SessionOptions = SessionOptions()
     limits: Limits = Limits()
+    files: FileLimits = FileLimits()
 
     @property
     def model_options(self) -> ModelOptions:

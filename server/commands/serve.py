@@ -34,15 +34,21 @@ def run(argv: Sequence[str]) -> int:
 def serve(config: Config) -> int:
     import uvicorn
 
-    from batch.backends import load
     from batch.engine import Engine
+    from batch.models import load
     from server.app import create_app
     from server.draining import DrainingServer
     from server.metrics import Metrics
 
     set_up_logs(config.log_level)
     metrics = Metrics()
-    engine = Engine(load(config.model_options), config.engine, metrics)
+    backend = load(config.model_options)
+    model = backend.info
+    logger.info(
+        "model %s (%s) on %s, %s: %s",
+        *(model.name, model.backend, model.device, model.compute_type, model.why),
+    )
+    engine = Engine(backend, config.engine, metrics)
     options = uvicorn.Config(
         create_app(config, engine, metrics),
         host=config.host,
