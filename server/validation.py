@@ -1,12 +1,24 @@
 """pydantic's errors → ours, naming the field, the value and what is allowed."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from streaming.errors import BadMessage
 
 VALUE_LENGTH_MAX = 60
+
+
+def _auto(value: object) -> object:
+    return None if value == "auto" else value
+
+
+Language = Annotated[
+    Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None,
+    BeforeValidator(_auto),
+    Field(json_schema_extra={"anyOf": [{"enum": ["auto or an ISO 639 code such as en"]}]}),
+]
+"""A language as clients name it; `auto` is None."""
 
 
 def bad_message(error: ValidationError, model: type[BaseModel]) -> BadMessage:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, assert_never
 
 import msgpack
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from batch.backends.base import ModelInfo
 from server.protocols.base import (
@@ -19,7 +19,7 @@ from server.protocols.base import (
     Start,
     Stop,
 )
-from server.validation import bad_message
+from server.validation import Language, bad_message
 from streaming.errors import BadAudio, BadMessage, TranscriptionError
 from streaming.events import (
     SAMPLE_RATE,
@@ -49,19 +49,9 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _auto(value: object) -> object:
-    return None if value == "auto" else value
-
-
-Language = Annotated[
-    Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None,
-    BeforeValidator(_auto, json_schema_input_type=str),
-    Field(description="auto or an ISO 639 code"),
-]
-
 _OPTIONS: dict[str, Any] = {
-    name: (Language if name == "language" else field.annotation, field)
-    for name, field in SessionOptions.model_fields.items()
+    **{name: (field.annotation, field) for name, field in SessionOptions.model_fields.items()},
+    "language": (Language, None),
 }
 _FORMAT: dict[str, Any] = {
     name: (field.annotation, field) for name, field in AudioFormat.model_fields.items()
