@@ -41,6 +41,7 @@ def session_figures(sessions: Sequence[Session]) -> Figures:
 
 def latency_figures(sessions: Sequence[Session]) -> Figures:
     words = [metrics.word_latencies(*session) for session in sessions]
+    settled = [metrics.settled_latencies(*session) for session in sessions]
     stable = [metrics.word_latencies(*session, stable=True) for session in sessions]
     first = [metrics.first_partial_latencies(*session) for session in sessions]
     final = [metrics.final_latencies(*session) for session in sessions]
@@ -53,6 +54,7 @@ def latency_figures(sessions: Sequence[Session]) -> Figures:
     gradient, error = metrics.slope(points)
     return {
         **spread("word", (latency for each in words for latency in each)),
+        **spread("settled_word", (latency for each in settled for latency in each)),
         **spread("stable_word", (latency for each in stable for latency in each)),
         **spread("first_partial", (latency for each in first for latency in each)),
         **spread("final", (latency for each in final for latency in each)),

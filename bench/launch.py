@@ -80,7 +80,7 @@ class Server:
         return self.url.replace("http", "ws", 1) + "/v1/stream"
 
     async def counters(self) -> dict[str, float]:
-        """Its own /metrics, without those of the Python runtime and without bucket bounds."""
+        """Its own /metrics, without those of the Python runtime."""
         async with httpx.AsyncClient() as client:
             answer = await client.get(self.url + "/metrics", timeout=10)
         return {

@@ -57,15 +57,19 @@ def matches(reference: Sequence[str], hypothesis: Sequence[str]) -> list[int]:
     return found
 
 
-def matched_words(words: Sequence[Spoken], shown: Shown, text: str) -> list[int]:
-    """Indexes of the reference words that this text, shown for that audio, holds."""
-    inside = [
+def heard_words(words: Sequence[Spoken], shown: Shown) -> list[int]:
+    """Indexes of the reference words that lie in a hypothesis's audio, if only in part."""
+    return [
         index
         for index, word in enumerate(words)
         if word.start < shown.end and (word.start + word.end) / 2 >= shown.start - SLACK_SECONDS
     ]
-    reference = [words[index].text for index in inside]
-    return [inside[match] for match in matches(reference, normalise(text))]
+
+
+def matched_words(words: Sequence[Spoken], shown: Shown, text: str) -> list[int]:
+    """Indexes of the reference words that this text, shown for that audio, holds."""
+    heard = heard_words(words, shown)
+    return [heard[m] for m in matches([words[i].text for i in heard], normalise(text))]
 
 
 # ---- latencies, in milliseconds; None where the thing never came
@@ -80,6 +84,22 @@ def word_latencies(script: Script, trace: Trace, *, stable: bool = False) -> lis
             first.setdefault(index, shown.wall)
     return [
         (first[index] - trace.due(word.end)) * 1000 if index in first else None
+        for index, word in enumerate(script.words)
+    ]
+
+
+def settled_latencies(script: Script, trace: Trace) -> list[float | None]:
+    """From each word's end to the first hypothesis from which on it is always shown."""
+    since: dict[int, float] = {}
+    for shown in trace.shown:
+        there = set(matched_words(script.words, shown, shown.text))
+        for index in heard_words(script.words, shown):
+            if index not in there:
+                since.pop(index, None)
+            else:
+                since.setdefault(index, shown.wall)
+    return [
+        (since[index] - trace.due(word.end)) * 1000 if index in since else None
         for index, word in enumerate(script.words)
     ]
 

@@ -159,6 +159,16 @@ def test_a_stable_word_counts_when_it_is_stable_or_final() -> None:
     assert latencies == pytest.approx([100, 600, 600], abs=0.01)
 
 
+def test_a_settled_word_counts_from_where_it_stays() -> None:
+    wavering = trace(
+        partial(101.1, 1.1, "One"),
+        partial(101.3, 1.3, "Won two"),
+        partial(101.5, 1.5, "One two"),
+        final(102.0, 1.6, "One too."),
+    )
+    assert metrics.settled_latencies(SCRIPT, wavering) == [pytest.approx(500), None, None]
+
+
 def test_a_word_that_is_never_shown_has_no_latency() -> None:
     only_first = trace(final(102.0, 1.6, "One."))
     assert metrics.word_latencies(SCRIPT, only_first) == [pytest.approx(1000), None, None]
