@@ -46,7 +46,7 @@ def hum(rng: np.random.Generator, length: int) -> Wave:
 def pulsed(rng: np.random.Generator, length: int) -> Wave:
     """Pink noise that swells four times a second, as syllables do."""
     time = np.arange(length) / SAMPLE_RATE
-    return pink(rng, length) * np.sin(2 * np.pi * 2 * time) ** 2
+    return np.asarray(pink(rng, length) * np.sin(2 * np.pi * 2 * time) ** 2)
 
 
 def music(rng: np.random.Generator, length: int) -> Wave:
