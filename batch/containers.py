@@ -5,6 +5,7 @@ A file is never allowed to name other files or addresses: playlists and the like
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
@@ -54,12 +55,12 @@ def _refuse(url: str, flags: int, options: dict[str, str]) -> None:
 class StoppableFile:
     """A file that ends when it is told to. Without a name, so that none can suggest a format."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, stopped: threading.Event) -> None:
         self.file = file
-        self.stopped = False
+        self.stopped = stopped
 
     def read(self, size: int) -> bytes:
-        return b"" if self.stopped else self.file.read(size)
+        return b"" if self.stopped.is_set() else self.file.read(size)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         return self.file.seek(offset, whence)

@@ -80,7 +80,9 @@ def decode(source: Path | BinaryIO, *, channels: int | None = None) -> Iterator[
 class Media:
     """A file's sound. `warnings` is complete once `slices` has ended.
 
-    `open` (or entering the context) raises BadAudio; nothing else may be called before it.
+    `open` (or entering the context) raises BadAudio; nothing else may be called before it. `stop`
+    and `close` may be called from any thread at any time: the library crashes when a container
+    is closed while another thread is inside it, so each step holds `busy`.
     """
 
     def __init__(self, source: Path | BinaryIO) -> None:
@@ -90,22 +92,31 @@ class Media:
         self.position = 0  # samples of each channel given out
         self.damaged = 0  # packets that could not be decoded
         self.cut_off = False
+        self.stopped = threading.Event()
+        self.busy = threading.Lock()
 
     def open(self) -> None:
+        with self.busy:
+            if not self.stopped.is_set():
+                self._open()
+
+    def _open(self) -> None:
         try:
             file = find_file(self.source, self.resources)
-            self.reader = StoppableFile(file)
             self.cut_off = is_cut_off_wave(file)
-            self.container = self.resources.enter_context(open_media(self.reader))
+            reader = StoppableFile(file, self.stopped)
+            self.container = self.resources.enter_context(open_media(reader))
             self.stream = find_audio(self.container)
             self.info = _info(self.container, self.stream)
         except BaseException:
-            self.close()
+            self.resources.close()
             raise
 
     def close(self) -> None:
-        """Idempotent; not while another thread is inside `open` or `slices`."""
-        self.resources.close()
+        """Idempotent. Waits for a step in another thread, which ends at once: see `stop`."""
+        self.stop()
+        with self.busy:
+            self.resources.close()
 
     def __enter__(self) -> Self:
         self.open()
@@ -120,11 +131,20 @@ class Media:
         self.close()
 
     def stop(self) -> None:
-        """From any thread: let `slices` end soon, even while it searches a long file."""
-        self.reader.stopped = True
+        """Let `slices` end soon, even while it searches a long file."""
+        self.stopped.set()
 
     def slices(self, channels: int = 1) -> Iterator[bytes]:
         """PCM s16le; `channels` is 1 (mixed) or as many as the file has."""
+        pieces = self._slices(channels)
+        while (piece := self._step(pieces)) is not None:
+            yield piece
+
+    def _step(self, pieces: Iterator[bytes]) -> bytes | None:
+        with self.busy:
+            return None if self.stopped.is_set() else next(pieces, None)
+
+    def _slices(self, channels: int) -> Iterator[bytes]:
         if channels not in (1, self.info.channels) or channels > CHANNELS_MAX:
             raise BadAudio(
                 f"{channels} channels asked of a file with {self.info.channels}",
@@ -141,7 +161,7 @@ class Media:
                 del held[:size]
         if held:
             yield bytes(held)
-        if not self.reader.stopped:
+        if not self.stopped.is_set():
             self._judge()
 
     def _pcm(self, channels: int) -> Iterator[Pcm]:
@@ -157,10 +177,10 @@ class Media:
 
     def _packets(self) -> "Iterator[Packet[AudioStream] | None]":
         """Ends with None, which makes the decoder give out what it holds."""
-        while not self.reader.stopped:
+        while not self.stopped.is_set():
             try:
                 for packet in self.container.demux(self.stream):
-                    if self.reader.stopped:
+                    if self.stopped.is_set():
                         return
                     if packet.size:
                         yield packet

@@ -1,5 +1,7 @@
 import io
 import resource
+import threading
+import time
 import tracemalloc
 import wave
 import zipfile
@@ -248,6 +250,30 @@ def test_stopping_ends_the_slices() -> None:
         file.stop()
         assert sum(1 for _ in slices) <= 2
     assert file.warnings == []
+
+
+def test_closing_under_a_thread_waits_for_its_step() -> None:
+    """The library would crash."""
+    data = media(tone(600), 16_000, "wav", "pcm_s16le")
+    for pause in (0.0, 0.0005, 0.001, 0.002, 0.005):
+        file = Media(io.BytesIO(data))
+        file.open()
+        thread = threading.Thread(target=list, args=[file.slices()])
+        thread.start()
+        time.sleep(pause)
+        file.close()
+        file.close()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_what_was_closed_before_it_was_opened_stays_closed(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(media(tone(1), 16_000, "wav", "pcm_s16le"))
+    file = Media(path)
+    file.close()
+    file.open()
+    assert list(file.slices()) == []
 
 
 @pytest.mark.parametrize("chance", range(40))
