@@ -235,12 +235,26 @@ async def test_no_thread_touches_the_source_afterwards(engine: Engine) -> None:
     assert threading.main_thread().name not in readers
 
 
-async def test_an_engine_that_shuts_down_does_not_pass_a_part_off_as_the_whole(
-    engine: Engine,
-) -> None:
+async def test_an_engine_that_shuts_down_lets_a_file_finish(engine: Engine) -> None:
+    work = asyncio.create_task(transcribe_whole(engine, wav(*[SILENCE] * 120), ENGLISH))
+    await begun(engine)
+    await engine.finish(30)
+    assert (await work).accounts[0].received == 120 * 16_000
+
+
+async def test_an_engine_that_ends_does_not_pass_a_part_off_as_the_whole(engine: Engine) -> None:
     work = asyncio.create_task(transcribe_whole(engine, wav(*[SILENCE] * 600), ENGLISH))
     await begun(engine)
-    await engine.finish(5)
+    await engine.__aexit__()
+    with pytest.raises(GoingAway):
+        await work
+
+
+async def test_a_stream_closed_by_others_is_not_passed_off_as_the_whole(engine: Engine) -> None:
+    work = asyncio.create_task(transcribe_whole(engine, wav(*[SILENCE] * 600), ENGLISH))
+    await begun(engine)
+    for stream in engine.streams:
+        stream.close()
     with pytest.raises(GoingAway):
         await work
 

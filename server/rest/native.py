@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from batch.engine import Engine
 from batch.files import FileRequest, Progress, Transcript, transcribe, transcribe_whole
 from server.render import Format, as_json, render, segment
-from server.rest.upload import received
+from server.rest.upload import Incoming, answer_early, received
 from server.validation import bad_message
 from streaming import events
 from streaming.errors import BadMessage, Overloaded, TranscriptionError
@@ -94,7 +94,8 @@ class Transcription:
         self.uploads = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        incoming = Incoming(receive)
+        request = Request(scope, incoming)
         async with AsyncExitStack() as resources:
             try:
                 response = await self._respond(request, resources)
@@ -105,7 +106,10 @@ class Transcription:
             except Exception:
                 logger.exception("a request for a transcript failed")
                 response = refusal(TranscriptionError("internal error"))
-            await response(scope, receive, send)
+            if incoming.ended:
+                await response(scope, incoming, send)
+            else:
+                await answer_early(response, incoming, send)
 
     async def _respond(self, request: Request, resources: AsyncExitStack) -> Response:
         in_query = request.query_params.multi_items()
@@ -168,11 +172,7 @@ def _checked(fields: list[tuple[str, str]]) -> FileOptions:
 
 
 def refusal(error: TranscriptionError) -> Response:
-    headers = {}
-    if error.http_status == 503:
-        headers["retry-after"] = RETRY_SECONDS
-    if error.http_status in (408, 413):
-        headers["connection"] = "close"  # the rest of the upload is not read
+    headers = {"retry-after": RETRY_SECONDS} if error.http_status == 503 else {}
     return JSONResponse({"error": _explain(error)}, error.http_status, headers)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, Final, cast
@@ -10,6 +10,8 @@ from typing import BinaryIO, Final, cast
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Send
 
 from streaming.errors import BadMessage, TimedOut, TooLarge
 
@@ -17,6 +19,7 @@ FIELDS_MAX: Final = 200
 FIELD_BYTES_MAX: Final = 64 << 10
 SPOOL_BYTES: Final = 1 << 20  # a smaller file stays in memory
 ENVELOPE_BYTES_MAX: Final = 1 << 20  # of a multipart body, beside its file
+LINGER_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,41 @@ async def received(
         _form(request, chunks) if form else _raw(chunks) as upload,
     ):
         yield upload
+
+
+class Incoming:
+    """A request's messages, remembering whether its body has come to its end."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+        self.ended = False
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            self.ended = True
+        return message
+
+
+async def answer_early(response: Response, incoming: Incoming, send: Send) -> None:
+    """Send a response while the body may still be coming.
+
+    Closing at once would reset the connection under a client that is still sending, and the
+    response would be lost with it: what comes is thrown away for a while first.
+    """
+    response.headers["connection"] = "close"
+    start = {
+        "type": "http.response.start",
+        "status": response.status_code,
+        "headers": response.raw_headers,
+    }
+    await send(start)
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while not incoming.ended:
+                await incoming()
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _too_large(bytes_max: int) -> TooLarge:
