@@ -65,6 +65,18 @@ def cached(name: str) -> Path | None:
     return None if any(missing(folder)) else folder
 
 
+def others() -> Iterator[str]:
+    """Ids of complete models in the cache that have no short name."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        found = {r.repo_id for r in scan_cache_dir().repos if r.repo_type == "model"}
+    except CacheNotFound:
+        return
+    yield from sorted(name for name in found - set(sizes().values()) if cached(name))
+
+
 def pull(name: str) -> Path:
     """Fetches a model into the cache, with a progress bar on a terminal.
 

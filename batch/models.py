@@ -91,7 +91,7 @@ def resolve(options: ModelOptions) -> Resolved:
         name = folder.resolve().name
         return Resolved(folder, _whisper(name, device, options, "the configured folder"))
     if options.name.count("/") != 1 or options.name.startswith((".", "/", "~")):
-        raise EngineFailed(_unknown(options.name))
+        raise EngineFailed(unknown(options.name))
     folder, why = _had(options.name, options)
     return Resolved(folder, _whisper(options.name, device, options, why))
 
@@ -188,7 +188,7 @@ def _had(name: str, options: ModelOptions) -> tuple[Path, str]:
     return hub.pull(name), "downloaded"
 
 
-def _unknown(name: str) -> str:
+def unknown(name: str) -> str:
     if "/" in name:
         return f"there is no folder {name}"
     known = ("auto", POCKETSPHINX, *hub.sizes())

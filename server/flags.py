@@ -1,27 +1,55 @@
 """From a command line to a frozen model: one parser for all commands, with readable refusals."""
 
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+import re
+from argparse import Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict
-from pydantic_settings import BaseSettings, CliSettingsSource
+from pydantic import AfterValidator, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
-from server.config import nearest
+from server.config import Config, nearest
 
-Model = TypeVar("Model", bound=BaseModel)
+Given = TypeVar("Given", bound="Flags")
 WIDTH = 96
+PORT = Config.model_fields["port"].default
+NO_DEFAULT = re.compile(r" \(default: (None|\(\))?\)$")
 
 
-class Flags(BaseModel):
-    """What a command takes from its command line."""
+class Flags(BaseSettings):
+    """What a command takes from its command line, and from nowhere else."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_avoid_json=True,
+        cli_hide_none_type=True,
+        cli_enforce_required=True,
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *sources: Any, **named: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (named["init_settings"],)
 
 
 class Formatter(RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=36, width=WIDTH)
+
+    def _get_help_string(self, action: Action) -> str:
+        return NO_DEFAULT.sub("", action.help or "")
 
 
 class Parser(ArgumentParser):
@@ -42,9 +70,42 @@ class Parser(ArgumentParser):
         return parsed
 
 
-def settings_of(settings: type[BaseSettings], parser: Parser, argv: Sequence[str]) -> Any:
-    """The flags of `settings` as a nested dict of what was given, and the parser's own as well."""
+def settings_of(
+    settings: type[BaseSettings], parser: Parser, argv: Sequence[str]
+) -> tuple[dict[str, Any], Namespace]:
+    """What was given of `settings`, nested; and everything parsed, the parser's own as well."""
     source: Any = CliSettingsSource(settings, root_parser=parser, formatter_class=Formatter)
     parsed = parser.parse(argv)
     given = {key: value for key, value in vars(parsed).items() if value is not None}
-    return source(parsed_args=given)(), parsed
+    try:
+        return source(parsed_args=given)(), parsed
+    except SettingsError as error:
+        parser.error(str(error))
+
+
+def flags_of(flags: type[Given], parser: Parser, argv: Sequence[str]) -> Given:
+    """The flags of a command; ends the process with a line for each that is wrong."""
+    values, _ = settings_of(flags, parser, argv)
+    try:
+        return flags(**values)
+    except ValidationError as error:
+        parser.error("; ".join(_explain(problem) for problem in error.errors()))
+
+
+def _explain(problem: Any) -> str:
+    name = str(problem["loc"][0]).replace("_", "-") if problem["loc"] else ""
+    return f"--{name}: {problem['msg'].removeprefix('Value error, ')}, got {problem['input']!r}"
+
+
+def _address(value: str) -> str:
+    """`localhost` and `box:9000` will do as well as a whole URL."""
+    url = value
+    if "://" not in value:
+        url = f"http://{value}" if ":" in value else f"http://{value}:{PORT}"
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        raise ValueError("should look like http://127.0.0.1:8000")
+    return url.rstrip("/")
+
+
+ServerUrl = Annotated[str, AfterValidator(_address)]

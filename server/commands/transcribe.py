@@ -1,0 +1,143 @@
+"""`stentor transcribe FILE…`: through a running server, or with an engine of its own."""
+
+import asyncio
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg, SettingsConfigDict
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from server.commands.serve import set_up_logs
+from server.commands.transcribers import Report, ServerFailed, Transcriber, here, through
+from server.config import ConfigError, read
+from server.flags import Flags, Parser, ServerUrl, flags_of
+from streaming.errors import TranscriptionError
+
+OWN = {"model", "device", "compute_type", "threads"}  # of an engine in this process
+EXTENSIONS = {"text": "txt"}  # others are named as their format
+
+DESCRIPTION = """Transcribe files: audio or video, in any form that FFmpeg reads.
+
+Transcripts go to standard output, or into files with --output. Without --server, a model is
+loaded here, as the configuration of `stentor serve` says. Exit code 1: a file could not be
+transcribed."""
+
+
+class Transcribe(Flags):
+    model_config = SettingsConfigDict(cli_shortcuts={"output": "o", "format": "f", "language": "l"})
+
+    files: CliPositionalArg[Annotated[list[Path], Field(min_length=1)]]
+    """Files to transcribe."""
+    server: ServerUrl | None = None
+    """A running server, such as http://127.0.0.1:8000."""
+    format: Literal["text", "json", "srt", "vtt", "tsv"] = "text"
+    """Form of the transcript."""
+    output: Path | None = None
+    """Folder for the transcripts, each named as its file."""
+    language: Annotated[str, Field(pattern=r"^([a-z]{2,3}|auto)$")] = "auto"
+    """ISO 639 code, or auto to detect it."""
+    task: Literal["transcribe", "translate"] = "transcribe"
+    """Translate means into English."""
+    prompt: Annotated[str, Field(max_length=2000)] = ""
+    """Text that precedes the audio: names, spelling and style are taken from it."""
+    key_terms: tuple[str, ...] = ()
+    """Words and names to expect, separated by commas."""
+    channels: Literal["mix", "split"] = "mix"
+    """Split gives each channel a transcript of its own."""
+    config: Path | None = None
+    """Configuration in TOML; this and what follows is for use without --server."""
+    model: str | None = None
+    """`auto`, a size, a hub id, a folder, or `pocketsphinx`."""
+    device: Literal["auto", "cpu", "cuda"] | None = None
+    """Where the model runs."""
+    compute_type: str | None = None
+    """CTranslate2's arithmetic."""
+    threads: int | None = None
+    """Threads of one model call."""
+
+
+def run(argv: Sequence[str]) -> int:
+    parser = Parser(
+        prog="stentor transcribe",
+        usage="stentor transcribe FILE… [flags]",
+        description=DESCRIPTION,
+    )
+    flags = flags_of(Transcribe, parser, argv)
+    return asyncio.run(_transcribe(flags, _targets(flags)))
+
+
+def _targets(flags: Transcribe) -> list[Path | None]:
+    """Where each transcript goes; None is standard output."""
+    if flags.output is None:
+        return [None] * len(flags.files)
+    extension = EXTENSIONS.get(flags.format, flags.format)
+    targets = [flags.output / f"{file.stem}.{extension}" for file in flags.files]
+    twice = next((t for t in targets if targets.count(t) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"two of the files would be written to {twice}")
+    return list(targets)
+
+
+def _way(flags: Transcribe) -> AbstractAsyncContextManager[Transcriber]:
+    options = {"language", "task", "prompt", "key_terms", "channels"}
+    asked = flags.model_dump(include=options, exclude_defaults=True)
+    given = flags.model_dump(include=OWN, exclude_none=True)
+    if flags.server is not None:
+        if given:
+            raise ConfigError(f"--{next(iter(given)).replace('_', '-')} cannot go with --server")
+        return through(flags.server, flags.format, asked)
+    set_up_logs("warning")
+    return here(read(given, flags.config), flags.format, asked)
+
+
+async def _transcribe(flags: Transcribe, targets: Sequence[Path | None]) -> int:
+    console = Console(stderr=True)
+    failed = 0
+    async with _way(flags) as transcribe:
+        for file, target in zip(flags.files, targets, strict=True):
+            try:
+                with _progress(console, file) as report:
+                    text = await transcribe(file, report)
+                _write(text, target)
+            except (TranscriptionError, ServerFailed, OSError) as error:
+                failed += 1
+                sys.stderr.write(f"stentor transcribe: {file}: {_say(error)}\n")
+    return 1 if failed else 0
+
+
+@contextmanager
+def _progress(console: Console, file: Path) -> Iterator[Report]:
+    """A bar on standard error while the file is being transcribed, if that is a terminal."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task(file.name, total=None)
+
+        def report(seconds: float, duration: float | None) -> None:
+            progress.update(task, completed=seconds, total=duration)
+
+        yield report
+
+
+def _write(text: str, target: Path | None) -> None:
+    if target is None:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+
+
+def _say(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
