@@ -9,6 +9,10 @@ from batch.options import EngineOptions
 
 SMOOTHING = 0.05  # weight of the newest batch
 SPEAKING_SECONDS = 1.0  # a stream that asked for a partial this recently is speaking
+# A final is decoded when silence begins, so this much passes before anybody waits for it.
+FULL_SECONDS_MAX = 0.3
+FULL_RATE = 0.5  # finals of one speaking stream in a second, those made in vain included
+FULL_SHARE = 0.25  # of the lanes' time that full windows may take
 
 
 class Cadence:
@@ -26,9 +30,18 @@ class Cadence:
         cost = batch_seconds / size
         self.cost += (cost - self.cost) * (SMOOTHING if self.cost else 1.0)
 
+    def speaking(self, now: float) -> int:
+        self.asked = {s: t for s, t in self.asked.items() if now - t < SPEAKING_SECONDS}
+        return len(self.asked)
+
+    def affords_full(self, full_seconds: float | None) -> bool:
+        """Whether finals may be decoded on the full window, which costs a lane `full_seconds`."""
+        if full_seconds is None or full_seconds > FULL_SECONDS_MAX:
+            return False
+        return len(self.asked) * FULL_RATE * full_seconds <= FULL_SHARE * self.lanes
+
     def interval(self, now: float) -> float:
         """Seconds between two partials of a stream."""
-        self.asked = {s: t for s, t in self.asked.items() if now - t < SPEAKING_SECONDS}
-        wanted = len(self.asked) * self.cost / (self.options.load_target * self.lanes)
+        wanted = self.speaking(now) * self.cost / (self.options.load_target * self.lanes)
         low, high = self.options.partial_ms_min / 1000, self.options.partial_ms_max / 1000
         return min(max(wanted, low), high)

@@ -131,7 +131,6 @@ class Engine:
                 stream=self.numbers,
                 channel=channel,
                 window=round(window * SAMPLE_RATE),
-                full_finals=self.backend.full_finals,
                 keeps_context=self.backend.keeps_context,
                 prompt=self._prompt(options),
                 is_file=lane == "file",
@@ -248,9 +247,11 @@ class Engine:
             rows = [row for _, _, row in ready]
             scores = await loop.run_in_executor(self.vad_thread, self.vad.score, rows, hops)
             self.observer.scored(len(ready), loop.time() - began)
+            full = self.cadence.affords_full(self.backend.full_seconds)
             for (stream, session, _), probabilities in zip(ready, scores, strict=True):
                 if session.terms.stream not in self.owners:
                     continue
+                session.requests.full_finals = full
                 for probability in probabilities.tolist():
                     session.score(probability)
                 self.observer.heard(stream.lane, len(probabilities) * 512)

@@ -17,7 +17,7 @@ class ModelOptions(Options):
     compute_type: str = "default"
     """CTranslate2's arithmetic: int8, float16, bfloat16, float32 …; default: the best here."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
-    """Threads of one model call; 0 measures what is fastest here."""
+    """Threads of one model call; 0 chooses by device."""
     lanes: Annotated[int, Field(ge=0, le=64)] = 0
     """Model calls at once; 0 chooses by cores and model."""
     beam_size: Annotated[int, Field(ge=1, le=10)] = 1

@@ -82,9 +82,10 @@ def _describe(node: dict[str, Any]) -> str:
         return f"{low} or more"
     if "pattern" in node:
         return f"text like {node['pattern']}"
-    kind = node.get("type", "")
+    kind: str = node.get("type", "")
     bounds = {"string": "maxLength", "array": "maxItems"}
     if kind in bounds and bounds[kind] in node:
         unit = "characters" if kind == "string" else "items"
         return f"{kind} of up to {node[bounds[kind]]} {unit}"
-    return {"boolean": "true, false", "null": "null"}.get(kind, kind)
+    names: dict[str, str] = {"boolean": "true, false"}
+    return names.get(kind, kind)

@@ -16,6 +16,7 @@ class Requests:
         self.options = options
         self.prompt = terms.prompt
         self.language = options.language  # given, or what the last sure final was in
+        self.full_finals = False  # what `final_window = "auto"` means just now; the engine says
         self.serial = 0
         self.waiting: list[Decode] = []
 
@@ -71,5 +72,5 @@ class Requests:
 
     def _is_full(self) -> bool:
         if self.options.final_window == "auto":
-            return self.terms.full_finals
+            return self.full_finals
         return self.options.final_window == "full"

@@ -10,7 +10,6 @@ class Terms:
     stream: int = 0
     channel: int = 0
     window: int = 15 * SAMPLE_RATE  # the longest window worth decoding, in samples
-    full_finals: bool = False  # finals on the model's full window, if the client does not say
     keeps_context: bool = False  # earlier text as a prompt helps this model
     prompt: tuple[int, ...] = ()
     is_file: bool = False

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from batch.models import ModelTraits
 
 from batch.backends.base import ModelInfo
 from batch.backends.whisper import WhisperBackend
 from batch.engine import Engine
+from batch.models import ModelTraits
 from batch.options import EngineOptions, ModelOptions
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +38,8 @@ class Recording:
     @property
     def pcm(self) -> bytes:
         with wave.open(str(self.path)) as file:
-            return file.readframes(file.getnframes())
+            frames: bytes = file.readframes(file.getnframes())
+            return frames
 
 
 def recordings(folder: Path) -> list[Recording]:

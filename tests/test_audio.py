@@ -74,7 +74,8 @@ def test_half_a_sample_is_refused_with_what_is_allowed() -> None:
 
 def test_the_buffer_is_addressed_by_the_place_in_the_stream() -> None:
     buffer = AudioBuffer(capacity=100)
-    everything = np.round(np.linspace(-0.9, 0.9, 5000) * 32768).astype(np.float32) / 32768
+    levels = np.round(np.linspace(-0.9, 0.9, 5000) * 32768).astype(np.float32)
+    everything = levels / np.float32(32768)
     for at in range(0, 5000, 50):
         buffer.append(everything[at : at + 50])
         buffer.forget(at - 500)

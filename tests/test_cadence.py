@@ -49,3 +49,14 @@ def test_one_slow_batch_moves_it_little() -> None:
     pace.ran(0.010, 1)
     pace.ran(0.500, 1)
     assert 0.1 < speak(pace, 10, 0.0) < 0.5
+
+
+def test_full_windows_are_afforded_by_cost_and_load() -> None:
+    pace = cadence(lanes=2)
+    assert not pace.affords_full(None)
+    assert not pace.affords_full(0.5)
+    speak(pace, 5, 0.0)
+    assert pace.affords_full(0.14)
+    speak(pace, 20, 0.0)
+    assert not pace.affords_full(0.14)
+    assert pace.affords_full(0.0)

@@ -1,6 +1,7 @@
 """One session driven by hand: probabilities and hypotheses in, requests and events out."""
 
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from streaming.events import (
 from streaming.options import EndpointingOptions, SessionOptions
 from streaming.session import Session
 from streaming.terms import Terms
+
+T = TypeVar("T")
 
 ENDPOINTING = EndpointingOptions(silence_ms=544, silence_confident_ms=384)
 
@@ -65,11 +68,11 @@ class Bench:
         self.session.accept(decode, replace(Hypothesis(words=words), **fields))  # type: ignore[arg-type]
         self.collect()
 
-    def of(self, kind: type) -> list[Event]:
+    def of(self, kind: type[T]) -> list[T]:
         return [event for event in self.events if isinstance(event, kind)]
 
-    def texts(self, kind: type) -> list[str]:
-        return [join(event.words) for event in self.of(kind)]  # type: ignore[attr-defined]
+    def texts(self, kind: type[Partial] | type[Final]) -> list[str]:
+        return [join(event.words) for event in self.of(kind)]
 
 
 def spoken(**options: object) -> Bench:
@@ -121,7 +124,7 @@ def test_the_hypothesis_made_in_silence_becomes_the_final_without_another_decode
     bench.hear(0.0, 20)
     assert bench.texts(Final) == ["open the door."]
     assert bench.count(Kind.FINAL) == 0
-    assert bench.of(Final)[0].reason is Reason.SILENCE  # type: ignore[attr-defined]
+    assert bench.of(Final)[0].reason is Reason.SILENCE
 
 
 def test_one_hypothesis_is_asked_for_in_a_silence_not_many() -> None:
@@ -266,9 +269,8 @@ def test_a_part_that_cannot_be_transcribed_is_reported_and_accounted_for() -> No
     bench.collect()
     assert bench.texts(Final) == ["open the door"]
     warning = bench.of(Warned)[0]
-    assert isinstance(warning, Warned)
     assert (warning.code, warning.start, warning.end) == ("untranscribed", right.start, right.end)
-    account = bench.of(Done)[0].accounts[0]  # type: ignore[attr-defined]
+    account = bench.of(Done)[0].accounts[0]
     assert account.dropped == right.end - right.start
     assert account.received == account.transcribed + account.silence + account.dropped
 
@@ -299,7 +301,7 @@ def test_noise_that_the_model_calls_silence_has_an_empty_final_and_no_warning() 
     bench.session.close()
     bench.collect()
     assert bench.texts(Final) == [""]
-    account = bench.of(Done)[0].accounts[0]  # type: ignore[attr-defined]
+    account = bench.of(Done)[0].accounts[0]
     assert (account.transcribed, account.dropped) == (0, 0)
 
 
@@ -322,7 +324,7 @@ def test_long_speech_is_cut_at_a_pause_and_nothing_lies_between() -> None:
     assert 79 * HOP <= decode.end <= 83 * HOP
     assert bench.newest(Kind.PARTIAL).start == decode.end
     bench.answer(decode, "one two")
-    assert bench.of(Final)[0].reason is Reason.LENGTH  # type: ignore[attr-defined]
+    assert bench.of(Final)[0].reason is Reason.LENGTH
 
 
 def test_without_a_pause_long_speech_is_cut_between_two_words() -> None:
@@ -343,7 +345,7 @@ def test_finalize_ends_the_utterance_with_all_audio_sent_before() -> None:
     bench.collect()
     assert bench.newest(Kind.FINAL).end == 48 * HOP + HOP // 2
     bench.answer(bench.newest(Kind.FINAL), "open the door")
-    assert bench.of(Final)[0].reason is Reason.FINALIZE  # type: ignore[attr-defined]
+    assert bench.of(Final)[0].reason is Reason.FINALIZE
 
 
 def test_finalize_waits_for_the_audio_before_it() -> None:
@@ -443,7 +445,6 @@ def test_word_times_lie_inside_the_speech_and_do_not_go_back() -> None:
     bench.session.accept(decode, Hypothesis(words=words))
     bench.collect()
     final = bench.of(Final)[0]
-    assert isinstance(final, Final)
     edges = [edge for w in final.words for edge in (w.start, w.end)]
     assert edges == sorted(edges)
     assert edges[0] >= 16 * HOP

@@ -52,8 +52,9 @@ class Backend(Protocol):
         """The longest window of a file, in seconds."""
 
     @property
-    def full_finals(self) -> bool:
-        """Whether finals are decoded on the full window when the client leaves it to us."""
+    def full_seconds(self) -> float | None:
+        """What a decode on the full window costs, in seconds of a lane; measured at warm-up, or 0
+        where finals should always be on the full window. None where they never should."""
 
     @property
     def keeps_context(self) -> bool:

@@ -6,6 +6,7 @@ state in the model object, so `encode`, `generate` and `align` are called direct
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -58,7 +59,8 @@ class WhisperBackend:
         self.batch_max = 8 if on_cpu else 32
         self.window_seconds_max = traits.window_seconds_max
         self.file_window_seconds_max = traits.file_window_seconds_max
-        self.full_finals = traits.final_window == "full"
+        self.final_window = traits.final_window
+        self.full_seconds: float | None = 0.0 if traits.final_window == "full" else None
         self.keeps_context = traits.keeps_context
         self.beam_size = options.beam_size
         try:
@@ -83,9 +85,21 @@ class WhisperBackend:
         return Tokenizer(self.text, self.model.is_multilingual, task=task, language=language)
 
     def warm_up(self) -> None:
-        for seconds in (2, self.window_seconds_max):
-            audio = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
-            self.decode([Task(Decode(0, 0, 0, Kind.FINAL, 0, len(audio), "en"), audio)])
+        language = "en" if "en" in self.languages else min(self.languages)
+        for seconds in (2.0, self.window_seconds_max):
+            self._rehearse(seconds, language, full=False)
+        if self.final_window == "auto":
+            self._rehearse(2.0, language, full=True)
+            began = time.monotonic()
+            self._rehearse(2.0, language, full=True)
+            self.full_seconds = time.monotonic() - began
+
+    def _rehearse(self, seconds: float, language: str, *, full: bool) -> None:
+        """Decode noise: the first call of a shape is slow, and must not be a client's."""
+        rng = np.random.default_rng(0)
+        audio = rng.normal(0, 0.05, round(seconds * SAMPLE_RATE)).astype(np.float32)
+        decode = Decode(0, 0, 0, Kind.FINAL, 0, len(audio), language, full=full)
+        self.decode([Task(decode, audio)])
 
     def tokenize(self, text: str) -> tuple[int, ...]:
         return tuple(self.text.encode(" " + text.strip(), add_special_tokens=False).ids)

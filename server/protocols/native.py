@@ -58,12 +58,12 @@ _FORMAT: dict[str, Any] = {
 }
 
 
-StartMessage = create_model(
-    "StartMessage", __base__=Strict, type=(Literal["start"], ...), **_FORMAT, **_OPTIONS
-)
-ConfigureMessage = create_model(
-    "ConfigureMessage", __base__=Strict, type=(Literal["configure"], ...), **_OPTIONS
-)
+class Typed(Strict):
+    type: str
+
+
+StartMessage = create_model("StartMessage", __base__=Typed, **_FORMAT, **_OPTIONS)
+ConfigureMessage = create_model("ConfigureMessage", __base__=Typed, **_OPTIONS)
 
 
 class FinalizeMessage(Strict):

@@ -1,0 +1,91 @@
+"""The server as an operator sees it: probes, metrics, pages, shutdown."""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+import websockets
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conftest import Recording, Server, start_server, stop_server
+
+
+@pytest.fixture
+async def client(server_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=server_url, timeout=20) as client:
+        yield client
+
+
+async def test_it_is_alive_and_ready_and_says_which_model_runs(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/healthz")).json() == {"status": "ok"}
+    ready = (await client.get("/readyz")).json()
+    assert ready["status"] == "ready"
+    assert (ready["model"]["name"], ready["model"]["fallback"]) == ("nano", False)
+
+
+async def test_metrics_have_names_units_and_help(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/metrics")
+    families = {f.name: f for f in text_string_to_metric_families(answer.text)}
+    ours = {name: f for name, f in families.items() if name.startswith("stentor_")}
+    assert {
+        "stentor_streams",
+        "stentor_queue_requests",
+        "stentor_queue_wait_seconds",
+        "stentor_batch_requests",
+        "stentor_decode_seconds",
+        "stentor_partial_lag_seconds",
+        "stentor_final_lag_seconds",
+        "stentor_dropped_samples",
+        "stentor_real_time_factor",
+    } <= set(ours)
+    assert all(f.documentation for f in ours.values())
+
+
+async def test_the_page_loads_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
+    page = await client.get("/")
+    assert page.status_code == 200
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "http://" not in page.text.replace("http://www.w3.org/", "")
+    assert (await client.get("/pages/app.js")).status_code == 200
+    assert (await client.get("/pages/../config.py")).status_code == 404
+    assert (await client.get("/pages/%2e%2e/config.py")).status_code == 404
+
+
+async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/nowhere")).status_code == 404
+    with pytest.raises(websockets.InvalidStatus):
+        await websockets.connect(str(client.base_url).replace("http", "ws") + "/nowhere")
+
+
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    server = start_server()
+    yield server
+    stop_server(server)
+
+
+async def test_on_sigterm_open_utterances_are_finished_and_new_streams_refused(
+    own_server: Server, speech: list[Recording]
+) -> None:
+    url = own_server.url.replace("http", "ws") + "/v1/stream"
+    async with asyncio.timeout(30), websockets.connect(url) as socket:
+        await socket.send('{"type": "start", "language": "en"}')
+        await socket.recv()
+        for at in range(0, len(speech[0].pcm), 6400):
+            await socket.send(speech[0].pcm[at : at + 6400])
+        await _until(socket, "speech_started")
+        own_server.process.send_signal(signal.SIGTERM)
+        rest = [json.loads(message) async for message in socket]
+        assert " ".join(m["text"] for m in rest if m["type"] == "final") == speech[0].text
+        assert [m["type"] for m in rest[-2:]] == ["error", "done"]
+        assert rest[-2]["code"] == "going_away"
+        assert socket.close_code == 1001
+    assert await asyncio.to_thread(own_server.process.wait, 20) == -signal.SIGTERM
+
+
+async def _until(socket: websockets.ClientConnection, kind: str) -> None:
+    while json.loads(await socket.recv())["type"] != kind:
+        pass
