@@ -1,78 +1,25 @@
 """`POST /v1/transcribe` over a real socket, on the real engine with the small model."""
 
-import asyncio
-import io
-import json
 import os
 import tempfile
-import wave
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pysubs2
 import pytest
-import uvicorn
-from starlette.applications import Starlette
 
 from batch.engine import Engine
-from server.rest.native import FileLimits, routes
-from streaming.errors import EngineFailed
 from tests.conftest import Recording
+from tests.file_server import EVENTS, PATH, events, quiet, serving, temporary_files
 from tests.sounds import media, tone
-
-PATH = "/v1/transcribe"
-EVENTS = {"accept": "text/event-stream"}
-
-
-@asynccontextmanager
-async def serving(engine: Engine, **limits: float) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=routes(engine, FileLimits.model_validate(limits)))
-    config = uvicorn.Config(app, port=0, lifespan="off", ws="none", log_level="warning")
-    server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve())
-    async with asyncio.timeout(10):
-        while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
-            await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        await running
 
 
 @pytest.fixture
 async def client(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
     async with serving(engine) as client:
         yield client
-
-
-def temporary_files() -> list[str]:
-    """Unlinked files that this process still holds."""
-    targets = []
-    for descriptor in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):
-            targets.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-    return [target for target in targets if target.startswith(tempfile.gettempdir())]
-
-
-async def begun(engine: Engine) -> None:
-    """Until a file is being transcribed."""
-    async with asyncio.timeout(5):
-        while engine.count("file") == 0:  # noqa: ASYNC110 - the engine tells nobody
-            await asyncio.sleep(0.005)
-
-
-async def idle(engine: Engine) -> None:
-    """Until no file is left: neither in the engine nor on disk."""
-    async with asyncio.timeout(5):
-        while engine.count("file") or temporary_files():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -88,22 +35,6 @@ async def nothing_is_left(
 
 def wav(recording: Recording) -> bytes:
     return recording.path.read_bytes()
-
-
-def quiet(seconds: int) -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(16_000)
-        writer.writeframes(bytes(32_000 * seconds))
-    return file.getvalue()
-
-
-def events(body: str) -> list[tuple[str, Any]]:
-    blocks = [block for block in body.split("\n\n") if block.startswith("event: ")]
-    pairs = [block.split("\n", 1) for block in blocks]
-    return [(name.removeprefix("event: "), json.loads(data[6:])) for name, data in pairs]
 
 
 # ---- what comes back
@@ -331,121 +262,6 @@ async def test_events_come_in_one_form_only(client: httpx.AsyncClient) -> None:
 
 async def test_other_methods_are_refused(client: httpx.AsyncClient) -> None:
     assert (await client.get(PATH)).status_code == 405
-
-
-# ---- bounds
-
-
-async def stream_of(data: bytes, pause: float = 0.0) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), 50_000):
-        yield data[start : start + 50_000]
-        await asyncio.sleep(pause)
-
-
-async def test_an_upload_that_says_it_is_too_large_is_refused_at_once(engine: Engine) -> None:
-    async with serving(engine, upload_bytes_max=100_000) as client:
-        answer = await client.post(PATH, content=quiet(5))
-    assert answer.status_code == 413
-    assert answer.json()["error"] == {
-        "code": "too_large",
-        "message": "the file is too large",
-        "field": "file",
-        "allowed": "up to 100000 bytes",
-    }
-
-
-@pytest.mark.parametrize("form", [False, True])
-async def test_an_upload_that_turns_out_too_large_is_refused(engine: Engine, form: bool) -> None:
-    data = quiet(120)
-    headers = {"content-type": "audio/wav"}
-    if form:
-        headers = {"content-type": "multipart/form-data; boundary=b"}
-        head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
-        data = head + data + b"\r\n--b--\r\n"
-    async with serving(engine, upload_bytes_max=1_500_000) as client:
-        answer = await client.post(PATH, content=stream_of(data), headers=headers)
-        assert answer.status_code == 413
-        await idle(engine)
-
-
-async def test_an_upload_that_stops_is_given_up(engine: Engine) -> None:
-    async with serving(engine, upload_pause_seconds_max=0.2) as client:
-        url = client.base_url
-        reader, writer = await asyncio.open_connection(url.host, url.port)
-        writer.write(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: 999\r\n\r\nRIFF".encode())
-        async with asyncio.timeout(3):
-            answer = (await reader.readuntil(b"}}")).decode()
-        writer.close()
-        await writer.wait_closed()
-    assert answer.startswith("HTTP/1.1 408")
-    assert json.loads(answer.split("\r\n\r\n")[1])["error"]["code"] == "timed_out"
-
-
-async def test_a_recording_over_its_length_is_refused(engine: Engine) -> None:
-    async with serving(engine, duration_seconds_max=5) as client:
-        answer = await client.post(PATH, content=quiet(6))
-    assert answer.status_code == 413
-    assert answer.json()["error"]["allowed"] == "up to 5 s"
-
-
-async def test_more_uploads_than_allowed_are_refused(engine: Engine) -> None:
-    async with serving(engine, uploads_max=1) as client:
-        first = asyncio.create_task(client.post(PATH, content=stream_of(quiet(10), pause=0.1)))
-        await asyncio.sleep(0.3)
-        answer = await client.post(PATH, content=quiet(1))
-        assert answer.status_code == 503
-        assert answer.headers["retry-after"] == "5"
-        assert answer.json()["error"]["code"] == "overloaded"
-        assert (await first).status_code == 200
-        assert (await client.post(PATH, content=quiet(1))).status_code == 200
-
-
-# ---- what goes wrong on the way
-
-
-@pytest.mark.parametrize("headers", [{}, EVENTS], ids=["json", "events"])
-async def test_a_client_that_leaves_takes_its_work_along(
-    engine: Engine, client: httpx.AsyncClient, headers: dict[str, str]
-) -> None:
-    work = asyncio.create_task(client.post(PATH, content=quiet(1200), headers=headers))
-    await begun(engine)
-    work.cancel()
-    await asyncio.gather(work, return_exceptions=True)
-    await idle(engine)
-
-
-async def test_a_client_that_leaves_in_mid_upload_leaves_nothing(
-    engine: Engine, client: httpx.AsyncClient
-) -> None:
-    work = asyncio.create_task(client.post(PATH, content=stream_of(quiet(120), pause=0.02)))
-    await asyncio.sleep(0.8)
-    assert temporary_files()
-    work.cancel()
-    await asyncio.gather(work, return_exceptions=True)
-    await idle(engine)
-
-
-async def test_a_failure_after_the_answer_has_begun_is_an_event(
-    engine: Engine, client: httpx.AsyncClient
-) -> None:
-    async with client.stream("POST", PATH, content=quiet(1200), headers=EVENTS) as answer:
-        lines = answer.aiter_lines()
-        assert await anext(lines) == "event: progress"
-        for stream in list(engine.streams):
-            stream.fail(EngineFailed("the model could not answer"))
-        rest = "\n".join([line async for line in lines])
-    name, data = events("event: progress\n" + rest)[-1]
-    assert name == "error"
-    assert data["code"] == "engine_failed"
-
-
-async def test_a_server_that_ends_says_so(engine: Engine, client: httpx.AsyncClient) -> None:
-    work = asyncio.create_task(client.post(PATH, content=quiet(1200)))
-    await begun(engine)
-    await engine.__aexit__()
-    answer = await work
-    assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == "going_away"
 
 
 async def test_the_whole_server_answers_too(server_url: str, speech: list[Recording]) -> None:
