@@ -5,6 +5,7 @@ decode of its own; if that looks broken, the full window without forced words; t
 at the quietest place; what is still broken is dropped, and said to be.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from streaming import quality
@@ -62,7 +63,7 @@ class Utterance:
         self.agreement.stable = stable = tuple(
             w if w.stable else replace(w, stable=True) for w in stable
         )
-        return stable + hypothesis.words[len(stable) :]
+        return _within(stable + hypothesis.words[len(stable) :], self.onset, window_end)
 
     def words(self) -> tuple[Word, ...]:
         """The words of the final, in order, inside the speech that the VAD heard."""
@@ -70,7 +71,8 @@ class Utterance:
         for part in self.parts:
             if part.hypothesis is not None:
                 found.extend(part.hypothesis.words)
-        return _within(found, self.onset, max(self.speech_end, self.onset + 1))
+        said = _within(found, self.onset, max(self.speech_end, self.onset))
+        return tuple(replace(word, stable=True) for word in said)
 
     def dropped(self) -> list[tuple[int, int]]:
         """The spans that were heard and could not be transcribed."""
@@ -82,14 +84,13 @@ class Utterance:
         return all(h is not None and quality.is_silence(h) for h in heard)
 
 
-def _within(words: list[Word], onset: int, speech_end: int) -> tuple[Word, ...]:
-    """Word times clipped to the speech and made non-decreasing; Whisper's alignment starts the
-    first word at the start of the window, and ends the last anywhere."""
+def _within(words: Sequence[Word], onset: int, end: int) -> tuple[Word, ...]:
+    """The words with their times clipped to [onset, end] and made non-decreasing: Whisper's
+    alignment puts the first at the start of the window, and ends the last anywhere."""
     out: list[Word] = []
     floor = onset
     for word in words:
-        start = min(max(word.start, floor), speech_end)
-        end = min(max(word.end, start), speech_end)
-        floor = end
-        out.append(replace(word, start=start, end=end, stable=True))
+        start = min(max(word.start, floor), end)
+        floor = min(max(word.end, start), end)
+        out.append(replace(word, start=start, end=floor))
     return tuple(out)
