@@ -80,6 +80,7 @@ def lag_figures(traces: Sequence[Trace]) -> Figures:
 def text_figures(sessions: Sequence[Session]) -> Figures:
     errors = sum((metrics.session_errors(*session) for session in sessions), WordErrors())
     flicker = [metrics.flicker(trace) for _, trace in sessions]
+    word_flicker = [metrics.word_flicker(trace) for _, trace in sessions]
     return {
         "word_error_percent": round(errors.rate_percent, 2),
         "words": float(errors.words),
@@ -87,6 +88,7 @@ def text_figures(sessions: Sequence[Session]) -> Figures:
         "words_deleted": float(errors.deleted),
         "words_inserted": float(errors.inserted),
         "flicker": round(statistics.fmean(flicker), 3) if flicker else math.nan,
+        "word_flicker": round(statistics.fmean(word_flicker), 3) if word_flicker else math.nan,
     }
 
 

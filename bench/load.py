@@ -11,6 +11,7 @@ import contextlib
 import random
 import sys
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bench.recordings import Recording, Script, draw_script, load_recordings
 from bench.trace import Pace, Trace
 
 DIGITS = ROOT.parent / "shared" / "audio" / "digits"
+SLOW_MS = 1000  # worth a line in the evidence
 NANO = ROOT / "tests" / "models" / "nano"
 
 
@@ -90,16 +92,20 @@ async def measure(server: Server, load: Load, scripts: list[Script]) -> dict[str
 
 def oddities(script: Script, trace: Trace) -> dict[str, Any]:
     """For the reader of the JSON: whatever was not as it should be in a session."""
-    unseen = metrics.word_latencies(script, trace)
+    latencies = metrics.word_latencies(script, trace)
+    words = list(zip(script.words, latencies, strict=True))
+    slow = [(trace.due(w.end), w.text, shown) for w, shown in words if shown and shown > SLOW_MS]
+    latest_ms, latest = max(zip(trace.lateness_ms, count(), strict=False), default=(0, 0))
     found = {
         "account_faults": metrics.account_faults(trace),
         "errors": trace.errors,
         "warnings": trace.warnings,
-        "words_never_shown": [
-            (round(word.end, 2), word.text)
-            for word, latency in zip(script.words, unseen, strict=True)
-            if latency is None
-        ],
+        "words_never_shown": [(round(w.end, 2), w.text) for w, shown in words if shown is None],
+        # By the clock that all sessions of a run share, so that a common cause shows.
+        "words_shown_late": [(round(at, 2), text, round(ms)) for at, text, ms in slow],
+        "latest_frame": (round(trace.began + latest * trace.pace.frame_ms / 1000, 2), latest_ms)
+        if latest_ms > SLOW_MS
+        else None,
         "empty_finals": [(f.start, f.end, f.reason) for f in trace.finals if not f.text],
         "close_code": trace.close_code if trace.close_code != 1000 else None,
     }

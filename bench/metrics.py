@@ -192,8 +192,8 @@ def by_utterance(shown: Iterable[Shown]) -> dict[int, list[Shown]]:
     return utterances
 
 
-def withdrawn_characters(earlier: str, later: str) -> int:
-    """How many characters of the earlier text had to go for the later one."""
+def withdrawn_units(earlier: Sequence[str], later: Sequence[str]) -> int:
+    """How many characters or words of the earlier text had to go for the later one."""
     kept = 0
     for old, new in zip(earlier, later, strict=False):
         if old != new:
@@ -205,11 +205,21 @@ def withdrawn_characters(earlier: str, later: str) -> int:
 def flicker(trace: Trace) -> float:
     """Characters withdrawn for each character of the finals."""
     withdrawn = sum(
-        withdrawn_characters(earlier.text, later.text)
+        withdrawn_units(earlier.text, later.text)
         for utterance in by_utterance(trace.shown).values()
         for earlier, later in pairwise(utterance)
     )
     return withdrawn / max(1, sum(len(final.text) for final in trace.finals))
+
+
+def word_flicker(trace: Trace) -> float:
+    """Words withdrawn for each word of the finals, without case and marks."""
+    withdrawn = sum(
+        withdrawn_units(normalise(earlier.text), normalise(later.text))
+        for utterance in by_utterance(trace.shown).values()
+        for earlier, later in pairwise(utterance)
+    )
+    return withdrawn / max(1, sum(len(normalise(final.text)) for final in trace.finals))
 
 
 def broken_promises(trace: Trace) -> int:

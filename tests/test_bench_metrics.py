@@ -226,6 +226,13 @@ def test_flicker_is_withdrawn_characters_for_each_final_character() -> None:
     assert metrics.flicker(changed) == 3 / 8
 
 
+def test_a_withdrawn_mark_is_flicker_but_no_withdrawn_word() -> None:
+    marked = trace(partial(101.0, 1.0, "One."), final(102.0, 1.6, "One two."))
+    assert metrics.flicker(marked) == 1 / 8
+    assert metrics.word_flicker(marked) == 0
+    assert metrics.word_flicker(trace(partial(101.0, 1.0, "Won"), final(102.0, 1.6, "One."))) == 1
+
+
 def test_a_stable_word_that_changes_is_a_broken_promise() -> None:
     broken = trace(
         partial(101.0, 1.0, "One tw", stable="One"),
