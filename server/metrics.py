@@ -1,5 +1,7 @@
 """What `/metrics` says. Names carry units; labels are few and fixed."""
 
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
@@ -18,88 +20,73 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        r = self.registry
-        self.streams = Gauge("stentor_streams", "Open streams.", ["lane"], registry=r)
-        self.opened = Counter("stentor_streams_opened", "Streams opened.", ["lane"], registry=r)
+        self.decode_seconds = 0.0
+        self.audio_seconds = 0.0
+        self._count_streams()
+        self._count_requests()
+        self._time()
+
+    def _count_streams(self) -> None:
+        lane: Any = {"labelnames": ["lane"], "registry": self.registry}
+        self.streams = Gauge("stentor_streams", "Open streams.", **lane)
+        self.opened = Counter("stentor_streams_opened", "Streams opened.", **lane)
         self.refusals = Counter(
-            "stentor_streams_refused",
-            "Streams refused because the server was full.",
-            ["lane"],
-            registry=r,
+            "stentor_streams_refused", "Streams refused because the server was full.", **lane
         )
         self.audio = Counter(
-            "stentor_audio_seconds", "Audio scored by the VAD, in seconds.", ["lane"], registry=r
+            "stentor_audio_seconds", "Audio scored by the VAD, in seconds.", **lane
         )
         self.lost = Counter(
             "stentor_dropped_samples",
             "Speech that could not be transcribed, in samples at 16 kHz.",
-            registry=r,
+            registry=self.registry,
         )
-        self.vad_streams = Histogram(
-            "stentor_vad_batch_streams",
-            "Streams in one call of the VAD.",
-            buckets=SIZES,
-            registry=r,
-        )
-        self.vad_time = Histogram(
-            "stentor_vad_seconds", "Time of one call of the VAD.", buckets=WORK, registry=r
-        )
-        self.queue = Gauge(
-            "stentor_queue_requests", "Requests waiting to be decoded.", ["kind"], registry=r
-        )
+
+    def _count_requests(self) -> None:
+        kind: Any = {"labelnames": ["kind"], "registry": self.registry}
+        self.queue = Gauge("stentor_queue_requests", "Requests waiting to be decoded.", **kind)
         self.wait = Histogram(
-            "stentor_queue_wait_seconds",
-            "Time a request waited.",
-            ["kind"],
-            buckets=LAGS,
-            registry=r,
+            "stentor_queue_wait_seconds", "Time a request waited.", buckets=LAGS, **kind
         )
         self.batch = Histogram(
-            "stentor_batch_requests",
-            "Requests decoded together.",
-            ["kind"],
-            buckets=SIZES,
-            registry=r,
+            "stentor_batch_requests", "Requests decoded together.", buckets=SIZES, **kind
         )
-        self.time = Histogram(
-            "stentor_decode_seconds", "Time of one batch.", ["kind"], buckets=WORK, registry=r
-        )
+        self.time = Histogram("stentor_decode_seconds", "Time of one batch.", buckets=WORK, **kind)
         self.failures = Counter(
-            "stentor_decode_failures",
-            "Requests the model could not answer.",
-            ["kind"],
-            registry=r,
+            "stentor_decode_failures", "Requests the model could not answer.", **kind
         )
         self.obsolete = Counter(
-            "stentor_obsolete_requests",
-            "Requests whose answer no longer mattered.",
-            ["kind"],
-            registry=r,
+            "stentor_obsolete_requests", "Requests whose answer no longer mattered.", **kind
+        )
+
+    def _time(self) -> None:
+        plain: Any = {"registry": self.registry}
+        self.vad_streams = Histogram(
+            "stentor_vad_batch_streams", "Streams in one call of the VAD.", buckets=SIZES, **plain
+        )
+        self.vad_time = Histogram(
+            "stentor_vad_seconds", "Time of one call of the VAD.", buckets=WORK, **plain
         )
         self.partial = Histogram(
             "stentor_partial_lag_seconds",
             "From the arrival of audio to the partial made from it.",
             buckets=LAGS,
-            registry=r,
+            **plain,
         )
         self.final = Histogram(
             "stentor_final_lag_seconds",
             "From the decision that speech ended to the final.",
             buckets=LAGS,
-            registry=r,
+            **plain,
         )
         self.factor = Gauge(
-            "stentor_real_time_factor",
-            "Decode time per second of audio, since the start.",
-            registry=r,
+            "stentor_real_time_factor", "Decode time per second of audio, since the start.", **plain
         )
         self.interval = Gauge(
             "stentor_partial_interval_seconds",
             "Least time between a stream's partials, by load.",
-            registry=r,
+            **plain,
         )
-        self.decode_seconds = 0.0
-        self.audio_seconds = 0.0
 
     def sample(self, engine: Engine) -> None:
         """Read the gauges that nobody reports."""

@@ -171,7 +171,7 @@ async def test_a_truncated_file_is_answered_with_a_warning(
         ({"task": "sing"}, "task", "transcribe, translate"),
         ({"channels": "2"}, "channels", "mix, split"),
         ({"word_times": "perhaps"}, "word_times", "true, false"),
-        ({"language": "English"}, "language", "auto, an ISO 639 code"),
+        ({"language": "English"}, "language", "auto or an ISO 639 code such as en"),
         ({"prompt": "x" * 2001}, "prompt", "string of up to 2000 characters"),
     ],
 )

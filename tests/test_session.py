@@ -1,86 +1,21 @@
-"""One session driven by hand: probabilities and hypotheses in, requests and events out."""
-
-from dataclasses import replace
-from typing import TypeVar
+"""One stream, from the first hop to the last event."""
 
 import numpy as np
 
 from streaming.events import (
     HOP,
-    Account,
-    Decode,
-    Done,
-    Event,
     Final,
     Hypothesis,
     Kind,
     Marked,
     Partial,
     Reason,
-    SpeechEnded,
     SpeechStarted,
-    Warned,
     Word,
     join,
     samples,
 )
-from streaming.options import EndpointingOptions, SessionOptions
-from streaming.session import Session
-from streaming.terms import Terms
-
-T = TypeVar("T")
-
-ENDPOINTING = EndpointingOptions(silence_ms=544, silence_confident_ms=384)
-
-
-class Bench:
-    """A session with a model that says what the test wants it to say."""
-
-    def __init__(self, *, window: float = 10.0, is_file: bool = False, **options: object) -> None:
-        terms = Terms(window=samples(window * 1000), is_file=is_file)
-        chosen = SessionOptions.model_validate({"endpointing": ENDPOINTING, **options})
-        self.session = Session(chosen, terms)
-        self.events: list[Event] = []
-
-    def hear(self, probability: float, hops: int) -> None:
-        for _ in range(hops):
-            self.session.feed(np.zeros(HOP, np.float32))
-            while self.session.hops_ready:
-                self.session.score(probability)
-        self.collect()
-
-    def collect(self) -> None:
-        self.events += self.session.drain()
-
-    def newest(self, kind: Kind) -> Decode:
-        return [d for d in self.session.requests.waiting if d.kind is kind][-1]
-
-    def count(self, kind: Kind) -> int:
-        return sum(d.kind is kind for d in self.session.requests.waiting)
-
-    def answer(self, decode: Decode, text: str, **fields: object) -> None:
-        said = text.split()
-        each = (decode.end - decode.start) // max(len(said), 1)
-        words = tuple(
-            Word(w, decode.start + i * each, decode.start + (i + 1) * each, 0.9, (i,))
-            for i, w in enumerate(said)
-        )
-        self.session.accept(decode, replace(Hypothesis(words=words), **fields))  # type: ignore[arg-type]
-        self.collect()
-
-    def of(self, kind: type[T]) -> list[T]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-    def texts(self, kind: type[Partial] | type[Final]) -> list[str]:
-        return [join(event.words) for event in self.of(kind)]
-
-
-def spoken(**options: object) -> Bench:
-    """Half a second of silence, a second of speech."""
-    bench = Bench(**options)  # type: ignore[arg-type]
-    bench.hear(0.0, 16)
-    bench.hear(0.9, 32)
-    return bench
+from tests.driven import Bench, spoken
 
 
 def test_speech_starts_and_partials_are_asked_for() -> None:
@@ -222,99 +157,6 @@ def test_stable_words_are_forced_and_kept_by_the_final() -> None:
     assert free.newest(Kind.FINAL).prefix == ()
 
 
-def test_a_broken_partial_is_not_shown() -> None:
-    bench = spoken()
-    bench.answer(bench.newest(Kind.PARTIAL), "thank you " * 10)
-    bench.answer(bench.newest(Kind.PARTIAL), "open", ended=False)
-    bench.answer(bench.newest(Kind.PARTIAL), "open", log_probability=-2.0)
-    assert bench.of(Partial) == []
-
-
-def test_a_broken_final_is_asked_for_again_on_the_full_window() -> None:
-    bench = spoken()
-    bench.hear(0.0, 20)
-    bench.answer(bench.newest(Kind.FINAL), "you " * 30)
-    again = bench.newest(Kind.FINAL)
-    assert (again.full, again.timestamps, again.attempt, again.prefix) == (True, True, 1, ())
-    bench.answer(again, "open the door")
-    assert bench.texts(Final) == ["open the door"]
-
-
-def broken_to_the_end(seconds: float) -> Bench:
-    bench = Bench()
-    bench.hear(0.0, 16)
-    bench.hear(0.9, round(seconds * 1000 / 32))
-    bench.hear(0.0, 20)
-    bench.answer(bench.newest(Kind.FINAL), "you " * 60)
-    bench.answer(bench.newest(Kind.FINAL), "you " * 60)
-    return bench
-
-
-def test_what_stays_broken_is_decoded_in_two_parts() -> None:
-    bench = broken_to_the_end(4)
-    left, right = bench.session.requests.waiting[-2:]
-    assert left.end == right.start
-    bench.answer(left, "open the")
-    bench.answer(right, "door now please")
-    assert bench.texts(Final) == ["open the door now please"]
-    assert bench.of(Warned) == []
-
-
-def test_a_part_that_cannot_be_transcribed_is_reported_and_accounted_for() -> None:
-    bench = broken_to_the_end(4)
-    left, right = bench.session.requests.waiting[-2:]
-    bench.answer(left, "open the door")
-    bench.answer(right, "you " * 60)
-    bench.session.close()
-    bench.collect()
-    assert bench.texts(Final) == ["open the door"]
-    warning = bench.of(Warned)[0]
-    assert (warning.code, warning.start, warning.end) == ("untranscribed", right.start, right.end)
-    account = bench.of(Done)[0].accounts[0]
-    assert account.dropped == right.end - right.start
-    assert account.received == account.transcribed + account.silence + account.dropped
-
-
-def test_a_request_the_model_cannot_answer_is_dropped_and_said_to_be() -> None:
-    bench = spoken()
-    bench.hear(0.0, 20)
-    bench.session.fail(bench.newest(Kind.FINAL))
-    bench.collect()
-    assert bench.texts(Final) == [""]
-    assert len(bench.of(Warned)) == 1
-
-
-def test_a_final_that_stops_long_before_the_speech_is_decoded_again() -> None:
-    bench = Bench()
-    bench.hear(0.9, 100)  # 3.2 s
-    bench.hear(0.0, 20)
-    decode = bench.newest(Kind.FINAL)
-    early = (Word("open", decode.start, samples(700), 0.9),)
-    bench.session.accept(decode, Hypothesis(words=early))
-    assert bench.newest(Kind.FINAL).attempt == 1
-
-
-def test_noise_that_the_model_calls_silence_has_an_empty_final_and_no_warning() -> None:
-    bench = spoken()
-    bench.hear(0.0, 20)
-    bench.answer(bench.newest(Kind.FINAL), "", no_speech_probability=0.95)
-    bench.session.close()
-    bench.collect()
-    assert bench.texts(Final) == [""]
-    account = bench.of(Done)[0].accounts[0]
-    assert (account.transcribed, account.dropped) == (0, 0)
-
-
-def test_invented_words_that_the_model_itself_doubts_are_not_shown() -> None:
-    bench = spoken()
-    doubtful = {"no_speech_probability": 0.9, "log_probability": -1.4}
-    bench.answer(bench.newest(Kind.PARTIAL), "thank you", **doubtful)
-    bench.hear(0.0, 20)
-    bench.answer(bench.newest(Kind.FINAL), "thank you", **doubtful)
-    assert bench.of(Partial) == []
-    assert bench.texts(Final) == [""]
-
-
 def test_long_speech_is_cut_at_a_pause_and_nothing_lies_between() -> None:
     bench = Bench(window=4.0)
     bench.hear(0.9, 80)
@@ -374,26 +216,6 @@ def test_a_marker_in_silence_comes_at_once() -> None:
     bench.session.mark("here")
     bench.collect()
     assert bench.events == [Marked("here", 10 * HOP)]
-
-
-def test_closing_transcribes_the_open_utterance_and_adds_everything_up() -> None:
-    bench = spoken()
-    bench.session.feed(np.zeros(100, np.float32))
-    bench.session.close()
-    bench.collect()
-    assert bench.of(Done) == []
-    bench.answer(bench.newest(Kind.FINAL), "open the door")
-    assert [type(e) for e in bench.events[-3:]] == [SpeechEnded, Final, Done]
-    received = 48 * HOP + 100
-    transcribed = 32 * HOP + samples(250) + 100
-    assert bench.of(Done)[0] == Done((Account(received, transcribed, received - transcribed, 0),))
-
-
-def test_closing_an_empty_stream_is_done_at_once() -> None:
-    bench = Bench()
-    bench.session.close()
-    bench.collect()
-    assert bench.events == [Done((Account(0, 0, 0, 0),))]
 
 
 def test_a_file_gets_finals_only() -> None:

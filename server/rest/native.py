@@ -19,7 +19,7 @@ from batch.engine import Engine
 from batch.files import FileRequest, Progress, Transcript, transcribe, transcribe_whole
 from server.render import Format, as_json, render, segment
 from server.rest.upload import Incoming, answer_early, received
-from server.validation import bad_message
+from server.validation import Language, bad_message
 from streaming import events
 from streaming.errors import BadMessage, Overloaded, TranscriptionError
 from streaming.options import Options, SessionOptions
@@ -49,10 +49,6 @@ class FileLimits(Options):
     """Length of the audio."""
 
 
-def _auto(value: object) -> object:
-    return None if value == "auto" else value
-
-
 def _terms(value: object) -> object:
     if not isinstance(value, list):
         return value
@@ -62,11 +58,7 @@ def _terms(value: object) -> object:
 class FileOptions(Options):
     """What a request may say, in form fields or in the query."""
 
-    language: Annotated[
-        Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None,
-        BeforeValidator(_auto),
-        Field(json_schema_extra={"anyOf": [{"enum": ["auto", "an ISO 639 code"]}]}),
-    ] = None
+    language: Language = None
     task: Literal["transcribe", "translate"] = "transcribe"
     word_times: bool = True
     prompt: Annotated[str, Field(max_length=2000)] = ""
