@@ -5,13 +5,14 @@ of the machine that it measures.
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from bench.recordings import SAMPLE_RATE, Pcm
 from bench.trace import Pace, Shown, Trace
@@ -19,13 +20,13 @@ from bench.trace import Pace, Shown, Trace
 READY_SECONDS_MAX = 30
 DRAIN_SECONDS_MAX = 60  # from `stop` to the end of the connection
 
+Messages = list[tuple[float, str | bytes]]  # with when each came
 Send = Callable[[bytes], Awaitable[None]]
 
 
 async def send_paced(send: Send, audio: Pcm, pace: Pace, trace: Trace) -> None:
     """Send each frame when its last sample would have been recorded."""
     raw, size = memoryview(audio.tobytes()), pace.frame_samples
-    trace.pace = pace
     trace.began = time.perf_counter()
     for start in range(0, len(audio), size):
         end = min(start + size, len(audio))
@@ -41,29 +42,34 @@ async def send_paced(send: Send, audio: Pcm, pace: Pace, trace: Trace) -> None:
 async def stream_native(url: str, audio: Pcm, pace: Pace, options: Mapping[str, Any]) -> Trace:
     """One session of the native protocol, from `start` to the closed socket."""
     trace = Trace(pace=pace)
-    messages: list[tuple[float, str | bytes]] = []
-    async with connect(url, compression=None, max_size=1 << 24, ping_interval=None) as socket:
-        await socket.send(json.dumps({"type": "start", "sample_rate": SAMPLE_RATE, **options}))
-        async with asyncio.timeout(READY_SECONDS_MAX):
-            messages.append((time.perf_counter(), await socket.recv()))
-        receiving = asyncio.create_task(_receive(socket, messages))
-        try:
-            await send_paced(socket.send, audio, pace, trace)
-            await socket.send('{"type": "stop"}')
-        except ConnectionClosed:
-            pass  # the server says why in an `error`
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS_MAX):
-                await receiving
-        except TimeoutError:
-            trace.errors.append({"code": "bench: no end within the time", "message": ""})
-        trace.close_code = socket.close_code
+    messages: Messages = []
+    try:
+        async with connect(url, compression=None, max_size=1 << 24, ping_interval=None) as socket:
+            await socket.send(json.dumps({"type": "start", "sample_rate": SAMPLE_RATE, **options}))
+            async with asyncio.timeout(READY_SECONDS_MAX):
+                messages.append((time.perf_counter(), await socket.recv()))
+            await _converse(socket, audio, trace, messages)
+            trace.close_code = socket.close_code
+    except (OSError, WebSocketException) as error:
+        trace.errors.append({"code": "bench", "message": f"no session: {error}"})
     for wall, message in messages:
         _note(trace, wall, json.loads(message))
     return trace
 
 
-async def _receive(socket: ClientConnection, messages: list[tuple[float, str | bytes]]) -> None:
+async def _converse(socket: ClientConnection, audio: Pcm, trace: Trace, messages: Messages) -> None:
+    receiving = asyncio.create_task(_receive(socket, messages))
+    try:
+        with contextlib.suppress(ConnectionClosed):  # the server says why in an `error`
+            await send_paced(socket.send, audio, trace.pace, trace)
+            await socket.send('{"type": "stop"}')
+        async with asyncio.timeout(DRAIN_SECONDS_MAX):
+            await receiving
+    except TimeoutError:
+        trace.errors.append({"code": "bench", "message": f"open {DRAIN_SECONDS_MAX} s after stop"})
+
+
+async def _receive(socket: ClientConnection, messages: Messages) -> None:
     try:
         while True:
             message = await socket.recv()

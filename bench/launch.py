@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 import httpx
-import psutil  # type: ignore[import-untyped]
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.figures import Figures
@@ -119,7 +120,11 @@ async def running(model: str, port: int = 0, more: Sequence[str] = ()) -> AsyncI
 
 
 def _start(command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+    # What an operator has set for the server's own use must not steer a measurement unseen.
+    environment = {key: value for key, value in os.environ.items() if "STENTOR_" not in key}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+    )
 
 
 async def _ready(url: str, process: subprocess.Popen[bytes]) -> bool:
