@@ -59,7 +59,9 @@ def cached(name: str) -> Path | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(_repository(name), local_files_only=True))
+        folder = Path(
+            snapshot_download(_repository(name), allow_patterns=WANTED, local_files_only=True)
+        )
     except LocalEntryNotFoundError:
         return None
     return None if any(missing(folder)) else folder

@@ -5,7 +5,6 @@ else the English model that comes inside the pocketsphinx package. A model that 
 model or an error.
 """
 
-import json
 import logging
 import os
 import re
@@ -13,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from batch import hub
 from batch.backends import find
@@ -98,18 +97,17 @@ def resolve(options: ModelOptions) -> Resolved:
 
 def read_traits(folder: Path, device: str) -> ModelTraits:
     """What `stentor.json` says, with what suits Whisper on the device where it says nothing."""
-    given = {"window_seconds_max": 15.0 if device == "cpu" else 28.0}
+    fitting = {"window_seconds_max": 15.0 if device == "cpu" else 28.0}
     file = folder / TRAITS
+    if not file.is_file():
+        return ModelTraits.model_validate(fitting)
     try:
-        if file.is_file():
-            given |= json.loads(file.read_text(encoding="utf-8"))
-        return ModelTraits.model_validate(given)
+        given = TypeAdapter(dict[str, Any]).validate_json(file.read_bytes())
+        return ModelTraits.model_validate(fitting | given)
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise EngineFailed(f"{file}: {where}: {problem['msg']}") from error
-    except (ValueError, TypeError) as error:
-        raise EngineFailed(f"{file} is not a JSON object: {error}") from error
+        where = "".join(f"{part}: " for part in problem["loc"])
+        raise EngineFailed(f"{file}: {where}{problem['msg']}") from error
 
 
 # ---- auto

@@ -81,7 +81,7 @@ class Config(BaseSettings):
     compute_type: str = "default"
     """CTranslate2's arithmetic: int8, float16, …; default is the best for the device."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
-    """Threads of one model call; 0 measures what is fastest here."""
+    """Threads of one model call; 0 chooses by device."""
     lanes: Annotated[int, Field(ge=0, le=64)] = 0
     """Model calls at once; 0 chooses by cores and model."""
     beam_size: Annotated[int, Field(ge=1, le=10)] = 1
@@ -135,7 +135,7 @@ def read(flags: Mapping[str, Any], file: Path | None = None) -> Config:
     try:
         values = Read().model_dump()
     except SettingsError as error:  # a variable that should be JSON and is not
-        raise ConfigError(f"{error}: {error.__cause__}") from error
+        raise ConfigError(_unreadable(error)) from error
     except ValidationError as error:
         given = {name: source() for name, source in sources.items()}
         raise ConfigError("\n".join(_explain(error, given))) from error
@@ -178,6 +178,13 @@ def _refuse_unknown_variables() -> None:
 
 def _variable(name: str) -> str:
     return PREFIX + name.replace(".", "__").upper()
+
+
+def _unreadable(error: SettingsError) -> str:
+    """pydantic-settings names the group only, the cause has the value: so find the variable."""
+    value = getattr(error.__cause__, "doc", None)
+    name = next((n for n, v in os.environ.items() if n.startswith(PREFIX) and v == value), "")
+    return f'{name}: should be JSON, such as ["a", "b"], got {value!r}' if name else str(error)
 
 
 def _explain(error: ValidationError, given: Mapping[str, Any]) -> Iterator[str]:

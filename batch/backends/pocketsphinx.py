@@ -32,7 +32,7 @@ class PocketSphinxBackend:
         # Each partial decodes the whole window, in about 0.15 of its length.
         self.window_seconds_max = 12.0
         self.file_window_seconds_max = 30.0
-        self.full_finals = False
+        self.full_seconds: float | None = None
         self.keeps_context = False
         self.languages = frozenset({"en"})
         self.lock = threading.Lock()
@@ -41,8 +41,7 @@ class PocketSphinxBackend:
                 samprate=float(SAMPLE_RATE),
                 frate=SAMPLE_RATE // FRAME,
                 maxhmmpf=PATHS_MAX,
-                # Normalised over the window alone: nothing is kept from one stream to the next.
-                cmn="batch",
+                cmn="batch",  # normalised over the window alone
                 loglevel="FATAL",
             )
         )
@@ -65,6 +64,8 @@ class PocketSphinxBackend:
             return ()
         pcm = (np.clip(audio, -1, 1) * 32767).astype(np.int16).tobytes()
         with self.lock:
+            # Without it, what this stream hears depends on what others said before.
+            self.decoder.reinit_feat()
             self.decoder.start_utt()
             self.decoder.process_raw(pcm, full_utt=True)
             self.decoder.end_utt()
