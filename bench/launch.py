@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,6 +25,8 @@ from bench.metrics import slope
 ROOT = Path(__file__).parents[1]
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 20
+LOG_LINES_SHOWN = 40
+FAULT = re.compile(r"\b(ERROR|CRITICAL|Traceback)\b")
 
 
 @dataclass(slots=True)
@@ -117,6 +120,16 @@ async def running(model: str, port: int = 0, more: Sequence[str] = ()) -> AsyncI
             yield server
         finally:
             _stop(process)
+            log.seek(0)
+            _tell_faults(log.read().decode(errors="replace"))
+
+
+def _tell_faults(log: str) -> None:
+    """What the server logged as an error belongs beside the figures, whatever they are."""
+    faults = [line for line in log.splitlines() if FAULT.search(line)]
+    if faults:
+        print(f"the server logged {len(faults)} faults; the last lines of its log:")
+        print("\n".join(log.splitlines()[-LOG_LINES_SHOWN:]))
 
 
 def _start(command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
