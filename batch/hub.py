@@ -12,7 +12,7 @@ from streaming.errors import EngineFailed
 logger = logging.getLogger("batch.hub")
 
 # In all, name resolution included, which has no time limit of its own.
-REACH_SECONDS_MAX = 4.0
+REACH_SECONDS_MAX = 3.5
 # A folder without these is not a model we can run; one of the names in each row will do.
 NEEDED = (
     ("model.bin",),
