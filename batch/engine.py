@@ -6,9 +6,9 @@ one for the VAD, and as many for decoding as the model has lanes.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from batch.backends.base import Backend, Task
 from batch.cadence import Cadence
@@ -18,14 +18,16 @@ from batch.scheduler import Scheduler
 from batch.stream import Stream
 from batch.vad import Vad
 from streaming.errors import BadMessage, EngineFailed, GoingAway, Overloaded
-from streaming.events import SAMPLE_RATE, Decode, Final, Hypothesis, Kind, Partial, Warned
+from streaming.events import HOP, SAMPLE_RATE, Decode, Final, Hypothesis, Kind, Partial, Warned
 from streaming.options import AudioFormat, SessionOptions
 from streaming.session import Session
 from streaming.terms import Terms
 
 logger = logging.getLogger("batch.engine")
 
+PROMPT_TOKENS_MAX = 150  # Whisper reads 223, those of earlier text included
 HOPS_MAX = 16  # of one stream in one call of the VAD: a burst does not hold up the others
+FILES_BESIDE_LIVE, FILE_HOPS_BESIDE_LIVE = 8, 4  # in one call of the VAD
 STALLED_SECONDS = 60.0  # a batch that takes longer is reported as a fault
 
 
@@ -53,6 +55,7 @@ class Engine:
         # the loops
         self.is_ready = False
         self.is_closing = False
+        self.is_failed = False
         self.running: dict[int, float] = {}  # batches being decoded: when they began
         self.tasks: set[asyncio.Task[None]] = set()
         self.batches = 0
@@ -73,8 +76,7 @@ class Engine:
     async def __aexit__(self, *exc: object) -> None:
         self.is_ready = False
         for stream in list(self.streams):
-            stream.fail(GoingAway("the engine was stopped"))
-            stream.abandon()
+            stream.kill(GoingAway("the server was stopped before the transcript was complete"))
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -89,9 +91,9 @@ class Engine:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.critical("%s ended", task.get_name(), exc_info=error)
-            self.is_ready = False
+            self.is_ready, self.is_failed = False, True
             for stream in list(self.streams):
-                stream.fail(EngineFailed("the engine has failed"))
+                stream.kill(EngineFailed("the engine has failed"))
 
     @property
     def is_stalled(self) -> bool:
@@ -124,6 +126,7 @@ class Engine:
             if lane == "live"
             else self.backend.file_window_seconds_max
         )
+        prompt, is_cut = self._prompt(options)
         sessions = []
         for channel in range(audio.channels):
             self.numbers += 1
@@ -132,18 +135,20 @@ class Engine:
                 channel=channel,
                 window=round(window * SAMPLE_RATE),
                 keeps_context=self.backend.keeps_context,
-                prompt=self._prompt(options),
+                prompt=prompt,
                 is_file=lane == "file",
             )
             sessions.append(Session(options, terms))
-        stream = Stream(audio, sessions, lane, self.backend.info, self.options.buffer_seconds_max)
-        stream.changed = self._changed
-        stream.configured = self._configure
-        stream.left = self._forget
+        # An open utterance holds up to a window; less room than that could never be made again.
+        room = round(max(self.options.buffer_seconds_max, 2 * window) * SAMPLE_RATE)
+        stream = Stream(self, audio, sessions, lane, room)
         self.streams.add(stream)
         for session in sessions:
             self.owners[session.terms.stream] = (stream, session, self.vad.add())
         self.observer.stream_opened(lane)
+        if is_cut:
+            message = f"prompt and key terms are longer than {PROMPT_TOKENS_MAX} tokens: cut"
+            stream.tell(sessions[0], Warned("prompt_cut", message), 0.0)
         return stream
 
     def _admit(self, lane: Lane) -> None:
@@ -172,18 +177,24 @@ class Engine:
                 allowed="transcribe",
             )
 
-    def _prompt(self, options: SessionOptions) -> tuple[int, ...]:
-        text = " ".join(filter(None, [", ".join(options.key_terms), options.prompt.strip()]))
-        # Whisper reads 223 tokens of prompt at most and heeds the end of it.
-        return self.backend.tokenize(text)[-150:] if text else ()
+    def _prompt(self, options: SessionOptions) -> tuple[tuple[int, ...], bool]:
+        """Tokens of prompt and key terms, and whether some had to be left out. The key terms come
+        last: Whisper heeds the end of a prompt most."""
+        terms = self.backend.tokenize(", ".join(options.key_terms)) if options.key_terms else ()
+        prompt = self.backend.tokenize(options.prompt) if options.prompt.strip() else ()
+        room = max(PROMPT_TOKENS_MAX - len(terms), 0)
+        kept = prompt[max(len(prompt) - room, 0) :] + terms[:PROMPT_TOKENS_MAX]
+        return kept, len(kept) < len(prompt) + len(terms)
 
-    def _configure(self, stream: Stream, options: SessionOptions) -> None:
+    def configure(self, stream: Stream, options: SessionOptions) -> None:
+        """Called by the stream. Raises BadMessage."""
         self._check(options)
-        prompt = self._prompt(options)
+        prompt, _ = self._prompt(options)
         for session in stream.sessions:
             session.configure(options, prompt)
 
-    def _forget(self, stream: Stream) -> None:
+    def forget(self, stream: Stream) -> None:
+        """Called by the stream when its holder has gone."""
         if stream not in self.streams:
             return
         self.streams.discard(stream)
@@ -198,7 +209,10 @@ class Engine:
 
     # ---- between sessions and loops
 
-    def _changed(self, stream: Stream) -> None:
+    def changed(self, stream: Stream) -> None:
+        """Called by the stream: a session may have something to do or to say."""
+        if stream not in self.streams:
+            return
         for session in stream.sessions:
             if session.hops_ready:
                 self.listening.setdefault(session.terms.stream)
@@ -210,15 +224,15 @@ class Engine:
         now = asyncio.get_running_loop().time()
         number, channel = session.terms.stream, session.terms.channel
         for decode in session.requests.waiting:
-            if decode.kind is Kind.PARTIAL:
+            if decode.kind in (Kind.PARTIAL, Kind.EARLY):
                 self.cadence.ask(number, now)
             self.scheduler.add(decode, now)
         if session.requests.waiting:
             session.requests.waiting.clear()
             self.work_came.set()
-        if session.ended:
-            stream.decided.setdefault((channel, session.ended), now)
-            session.ended = 0
+        for utterance in session.ended:
+            stream.decided[channel, utterance] = now
+        session.ended.clear()
         for event in session.drain():
             match stream.tell(session, event, now):
                 case Partial(lag_ms=lag):
@@ -238,27 +252,51 @@ class Engine:
         while True:
             await self.audio_came.wait()
             self.audio_came.clear()
-            ready = [self.owners[number] for number in self.listening]
-            self.listening.clear()
+            ready = self._ready()
             if not ready:
                 continue
             began = loop.time()
-            hops = [s.hops(min(s.hops_ready, HOPS_MAX)) for _, s, _ in ready]
-            rows = [row for _, _, row in ready]
-            scores = await loop.run_in_executor(self.vad_thread, self.vad.score, rows, hops)
+            hops = [session.hops(count) for _, session, _, count in ready]
+            rows = [row for _, _, row, _ in ready]
+            fresh = self.vad.take_fresh(rows)
+            scores = await loop.run_in_executor(self.vad_thread, self.vad.score, rows, hops, fresh)
             self.observer.scored(len(ready), loop.time() - began)
-            full = self.cadence.affords_full(self.backend.full_seconds)
-            for (stream, session, _), probabilities in zip(ready, scores, strict=True):
-                if session.terms.stream not in self.owners:
-                    continue
-                session.requests.full_finals = full
-                for probability in probabilities.tolist():
-                    session.score(probability)
-                self.observer.heard(stream.lane, len(probabilities) * 512)
-                if session.hops_ready:
-                    self.listening.setdefault(session.terms.stream)
-                    self.audio_came.set()
-                self._deliver(stream, session)
+            for (stream, session, _, _), probabilities in zip(ready, scores, strict=True):
+                if session.terms.stream in self.owners:
+                    with self._guarding(stream):
+                        self._heard(stream, session, probabilities.tolist())
+
+    def _ready(self) -> list[tuple[Stream, Session, int, int]]:
+        """Streams with hops to score, their VAD rows, and how many hops to take. Beside live
+        speech, files get a small part of a call: each step of it delays every live hop."""
+        waiting = [self.owners[n] for n in self.listening if n in self.owners]
+        live = [(*w, min(w[1].hops_ready, HOPS_MAX)) for w in waiting if w[0].lane == "live"]
+        files = [w for w in waiting if w[0].lane == "file"]
+        most = FILE_HOPS_BESIDE_LIVE if live else HOPS_MAX
+        taken = files[:FILES_BESIDE_LIVE] if live else files
+        self.listening = {w[1].terms.stream: None for w in files[len(taken) :]}
+        if self.listening:
+            self.audio_came.set()
+        return live + [(*w, min(w[1].hops_ready, most)) for w in taken]
+
+    def _heard(self, stream: Stream, session: Session, probabilities: list[float]) -> None:
+        session.requests.full_finals = self.cadence.affords_full(self.backend.full_seconds)
+        for probability in probabilities:
+            session.score(probability)
+        self.observer.heard(stream.lane, len(probabilities) * HOP)
+        if session.hops_ready:
+            self.listening.setdefault(session.terms.stream)
+            self.audio_came.set()
+        self._deliver(stream, session)
+
+    @contextmanager
+    def _guarding(self, stream: Stream) -> Iterator[None]:
+        """A fault in one session ends that stream and nothing else."""
+        try:
+            yield
+        except Exception:
+            logger.exception("a stream failed")
+            stream.kill(EngineFailed("the stream has failed"))
 
     # ---- the model's loop
 
@@ -268,7 +306,7 @@ class Engine:
             now = loop.time()
             self.scheduler.interval = self.cadence.interval(now)
             while len(self.running) < self.backend.lanes:
-                batch = self.scheduler.next_batch(now)
+                batch = self.scheduler.next_batch(now, self._files_allowed())
                 if not batch:
                     break
                 for waiting in batch:
@@ -278,6 +316,14 @@ class Engine:
                 run = self._run(self.batches, [waiting.decode for waiting in batch])
                 self._hold(asyncio.create_task(run))
             await self._work(now)
+
+    def _files_allowed(self) -> int:
+        """Requests of files in the next batch, at most. Beside live streams one, and never on the
+        last free lane, unless there is no other."""
+        if not self.count("live"):
+            return self.scheduler.batch_max
+        lanes = self.backend.lanes
+        return 0 if lanes > 1 and len(self.running) == lanes - 1 else 1
 
     async def _work(self, now: float) -> None:
         """Wait for something to do: a request, a free lane, a partial that falls due."""
@@ -315,30 +361,36 @@ class Engine:
 
     async def _decode(self, tasks: Sequence[Task]) -> list[Hypothesis | None]:
         """One answer a task; None where the model failed, for that task alone, twice."""
-        loop = asyncio.get_running_loop()
         try:
-            return list(await loop.run_in_executor(self.decode_threads, self.backend.decode, tasks))
+            return await self._call(tasks)
         except Exception:
             # One bad input must not sink its neighbours: each is tried once more by itself.
             logger.exception("a batch of %d failed; trying each alone", len(tasks))
         answers: list[Hypothesis | None] = []
         for task in tasks:
             try:
-                alone = await loop.run_in_executor(self.decode_threads, self.backend.decode, [task])
-                answers.append(alone[0])
+                answers += await self._call([task])
             except Exception:
                 logger.exception("stream %d: a request failed alone", task.decode.stream)
                 self.observer.failed(task.decode.kind)
                 answers.append(None)
         return answers
 
+    async def _call(self, tasks: Sequence[Task]) -> list[Hypothesis | None]:
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self.decode_threads, self.backend.decode, tasks)
+        if len(found) != len(tasks):
+            raise RuntimeError(f"{len(found)} answers to {len(tasks)} requests")
+        return list(found)
+
     def _answer(self, decode: Decode, answer: Hypothesis | None) -> None:
         owner = self.owners.get(decode.stream)
         if owner is None:
             return
         stream, session, _ = owner
-        if answer is None:
-            session.fail(decode)
-        else:
-            session.accept(decode, answer)
-        self._deliver(stream, session)
+        with self._guarding(stream):
+            if answer is None:
+                session.fail(decode)
+            else:
+                session.accept(decode, answer)
+            self._deliver(stream, session)

@@ -92,13 +92,13 @@ async def transcribe(
                     case _:
                         pass
             if done is None or not feeder.done() or not feeder.result():
-                raise stream.failure or GoingAway("the server is shutting down")
+                raise stream.error or GoingAway("the server is shutting down")
         yield Transcript(
             finals=tuple(finals),
             warnings=(*media.warnings, *warnings),
             accounts=done.accounts,
             samples=media.position,
-            model=stream.model,
+            model=engine.backend.info,
             split=request.split,
             timed=request.options.word_times != "none",
         )

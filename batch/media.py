@@ -273,7 +273,8 @@ class LiveContainer:
         # Guarded by `changed`.
         self.changed = threading.Condition()
         self.pending = bytearray()
-        self.finished = self.abandoned = self.held = False
+        self.finished = self.abandoned = self.held = self.idle = False
+        self.waiting: list[Callable[[], None]] = []
         # The thread's own.
         self.silent_bytes = 0  # read since there was audio
         self.starved = False  # too many of them
@@ -302,6 +303,7 @@ class LiveContainer:
                 )
             if not self.abandoned:
                 self.pending += data
+                self.idle = False
                 self.changed.notify_all()
 
     def finish(self) -> None:
@@ -317,6 +319,20 @@ class LiveContainer:
             self.pending.clear()
             self.changed.notify_all()
 
+    def after(self, call: Callable[[], None]) -> None:
+        """Have `call` called, by either thread, once what has been fed is decoded."""
+        with self.changed:
+            if not (self.idle or self.abandoned):
+                self.waiting.append(call)
+                return
+        call()
+
+    def _tell(self) -> None:
+        """All that has been fed is decoded; called with `changed` held."""
+        waiting, self.waiting = self.waiting, []
+        for call in waiting:
+            call()
+
     def hold(self) -> None:
         """Give out no more audio until `release`: little opus may hold a lot of it."""
         with self.changed:
@@ -330,6 +346,9 @@ class LiveContainer:
     def read(self, size: int) -> bytes:
         """For PyAV: waits for the first byte, not for `size` of them."""
         with self.changed:
+            if not self.pending:
+                self.idle = True
+                self._tell()
             self.changed.wait_for(lambda: self.pending or self.finished or self.abandoned)
             data = bytes(self.pending[:size])
             del self.pending[:size]
@@ -351,6 +370,8 @@ class LiveContainer:
             self.on_error(EngineFailed("the container could not be decoded"))
         finally:
             self.abandon()
+            with self.changed:
+                self._tell()
             self.on_end()
 
     def _decode(self) -> None:

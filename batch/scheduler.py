@@ -2,8 +2,9 @@
 
 Finals first, in order of arrival; then hypotheses made because silence began; then the partial that
 has waited longest, if its stream's interval has passed; then files. A file's request that has grown
-old goes before everything, once, so that nobody starves. The first request chosen decides the group
-(equal windows, equal prompts); others of that group fill the batch, in the same order of classes.
+old goes before everything, one in so long a time, so that nobody starves. The first request chosen
+decides the group (equal windows, equal prompts); others of that group fill the batch, in the same
+order of classes.
 
 A stream has at most one partial waiting: a newer one replaces it and keeps its place. A stream
 whose request is being decoded waits, so answers come in order.
@@ -31,6 +32,7 @@ class Scheduler:
         self.group = group
         self.batch_max = batch_max
         self.file_age_seconds_max = file_age_seconds_max
+        self.aged_at = -file_age_seconds_max
         self.interval = 0.0  # seconds between two partials of a stream
         self.finals: deque[Waiting] = deque()
         self.early: OrderedDict[int, Waiting] = OrderedDict()  # by stream, oldest first
@@ -63,14 +65,18 @@ class Scheduler:
         else:
             waiting.decode = decode
 
-    def next_batch(self, now: float) -> list[Waiting]:
-        """Up to `batch_max` requests of one group; they count as busy until `done`."""
+    def next_batch(self, now: float, files: int) -> list[Waiting]:
+        """Up to `batch_max` requests of one group, `files` of files at most; they count as busy
+        until `done`."""
         chosen: list[Waiting] = []
+        aged = self._aged(now)
         group: object = None
         live: set[int] = set()
-        for waiting in list(self._in_order(now)):
+        for waiting in list(self._in_order(now, aged)):
             decode = waiting.decode
             is_live = decode.kind is not Kind.FILE
+            if not is_live and len(chosen) >= files and waiting is not aged:
+                break
             if is_live and (decode.stream in self.busy or decode.stream in live):
                 continue
             if chosen and not self._joins(decode, chosen, group):
@@ -81,6 +87,8 @@ class Scheduler:
             if len(chosen) == self.batch_max:
                 break
         for waiting in chosen:
+            if waiting is aged:
+                self.aged_at = now
             self._take(waiting.decode, now)
         return chosen
 
@@ -89,15 +97,22 @@ class Scheduler:
         same_lane = (decode.kind is Kind.FILE) == (chosen[0].decode.kind is Kind.FILE)
         return same_lane and self.group(decode) == group
 
-    def _in_order(self, now: float) -> Iterator[Waiting]:
-        if self.files and now - self.files[0].since > self.file_age_seconds_max:
-            yield self.files[0]
+    def _aged(self, now: float) -> Waiting | None:
+        """A file's request that goes first: one that has waited long, one in so long a time."""
+        oldest = self.files[0] if self.files else None
+        if oldest is None or now - max(oldest.since, self.aged_at) <= self.file_age_seconds_max:
+            return None
+        return oldest
+
+    def _in_order(self, now: float, aged: Waiting | None) -> Iterator[Waiting]:
+        if aged is not None:
+            yield aged
         yield from self.finals
         yield from self.early.values()
         for stream, waiting in self.partials.items():
             if now >= self._due(stream):
                 yield waiting
-        yield from self.files
+        yield from (waiting for waiting in self.files if waiting is not aged)
 
     def _due(self, stream: int) -> float:
         return self.last.get(stream, 0.0) + self.interval

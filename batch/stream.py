@@ -4,68 +4,68 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 
-from batch.backends.base import ModelInfo
 from batch.media import LiveContainer
 from batch.observer import Lane
 from streaming.audio import AudioDecoder, Samples
-from streaming.errors import BadAudio, TranscriptionError
-from streaming.events import SAMPLE_RATE, Done, Event, Final, Marked, Partial, Warned
+from streaming.errors import BadAudio, BadMessage, TranscriptionError
+from streaming.events import Done, Event, Final, Marked, Partial, Warned
 from streaming.options import AudioFormat, SessionOptions
 from streaming.session import Session
 
-ARRIVALS_MAX = 512
+ARRIVALS_MAX = 4096
+MARKERS_MAX = 100
+
+
+class Owner(Protocol):
+    """What a stream needs of the engine."""
+
+    def changed(self, stream: "Stream") -> None:
+        """A session may have something to do or to say."""
+
+    def configure(self, stream: "Stream", options: SessionOptions) -> None: ...
+
+    def forget(self, stream: "Stream") -> None: ...
 
 
 class Stream:
-    """Made by `Engine.open`; all of it belongs to the event loop's thread.
-
-    `changed(stream)` tells the engine that a session may have something to do or to say.
-    """
+    """Made by `Engine.open`; all of it belongs to the event loop's thread."""
 
     def __init__(
-        self,
-        audio: AudioFormat,
-        sessions: list[Session],
-        lane: Lane,
-        model: ModelInfo,
-        buffer_seconds_max: float,
+        self, owner: Owner, audio: AudioFormat, sessions: list[Session], lane: Lane, room: int
     ) -> None:
         # for the stream's life
+        self.owner = owner
         self.audio = audio
         self.sessions = sessions
         self.lane = lane
-        self.model = model
-        self.buffer_max = round(buffer_seconds_max * SAMPLE_RATE)
+        self.buffer_max = room
         self.loop = asyncio.get_running_loop()
-        self.decoder = (
-            None
-            if audio.is_container
-            else AudioDecoder(audio.encoding, audio.sample_rate, audio.channels)
-        )
-        self.container = (
-            LiveContainer(
+        self.decoder: AudioDecoder | None = None
+        self.container: LiveContainer | None = None
+        if audio.is_container:
+            self.container = LiveContainer(
                 audio.encoding,
                 self._from_thread(self._hear),
-                self._from_thread(self._container_failed),
+                self._from_thread(self.fail),
                 self._from_thread(self._end),
             )
-            if audio.is_container
-            else None
-        )
-        self.changed: Callable[[Stream], None] = lambda stream: None
-        self.configured: Callable[[Stream, SessionOptions], None] = lambda stream, options: None
-        self.left: Callable[[Stream], None] = lambda stream: None
+        else:
+            self.decoder = AudioDecoder(audio.encoding, audio.sample_rate, audio.channels)
         # what has happened
         self.arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS_MAX)
         self.decided: dict[tuple[int, int], float] = {}  # (channel, utterance): when it ended
-        self.marked: dict[str, int] = {}  # channels that have reached a marker
+        self.markers: dict[str, tuple[str, int]] = {}  # ours: the client's, channels to come
+        self.marks = 0
         self.finished: dict[int, Done] = {}
         self.is_closed = False
         self.is_over = False
-        self.failure: TranscriptionError | None = None
+        self.error: TranscriptionError | None = None
+        self.is_told = False  # the holder knows of the error
         # to be read
         self.events: deque[Event] = deque()
         self.told = asyncio.Event()
@@ -84,7 +84,7 @@ class Stream:
             await self.moved.wait()
 
     def _is_full(self) -> bool:
-        if self.is_over or self.failure is not None:
+        if self.is_over or self.error is not None:
             return False
         if self.container is not None and self.container.is_full:
             return True
@@ -110,17 +110,43 @@ class Stream:
 
     def configure(self, options: SessionOptions) -> None:
         """Raises BadMessage when the model cannot do what is asked."""
-        self.configured(self, options)
+        self.owner.configure(self, options)
 
     def finalize(self) -> None:
+        """End the open utterances with the audio fed so far."""
+        self._in_order(self._finalize)
+
+    def _finalize(self) -> None:
+        if self.is_over or self.sessions[0].is_closed:
+            return
+        if self.decoder is not None:
+            self._hear(self.decoder.flush())  # a word's end must not go to the next utterance
         for session in self.sessions:
             session.finalize()
-        self.changed(self)
+        self.owner.changed(self)
 
     def mark(self, marker: str) -> None:
+        """Raises BadMessage when too many markers wait."""
+        if self.lane == "live" and len(self.markers) >= MARKERS_MAX:
+            raise BadMessage(f"{MARKERS_MAX} markers are waiting already", field="type")
+        self.marks += 1
+        ours = str(self.marks)
+        self.markers[ours] = (marker, len(self.sessions))
+        self._in_order(partial(self._mark, ours))
+
+    def _mark(self, ours: str) -> None:
+        if self.is_over or self.sessions[0].is_closed:
+            return
         for session in self.sessions:
-            session.mark(marker)
-        self.changed(self)
+            session.mark(ours)
+        self.owner.changed(self)
+
+    def _in_order(self, control: Callable[[], None]) -> None:
+        """Now, or when the container has decoded what was fed before."""
+        if self.container is not None:
+            self.container.after(self._from_thread(control))
+        else:
+            control()
 
     def close(self) -> None:
         """No more audio: the rest is transcribed, then comes `Done`."""
@@ -136,12 +162,17 @@ class Stream:
 
     def abandon(self) -> None:
         """The holder is gone: forget everything now."""
+        self.events.clear()
+        self.is_told = True
+        self._leave()
+
+    def _leave(self) -> None:
         if self.is_over:
             return
         self.is_over = True
         if self.container is not None:
             self.container.abandon()
-        self.left(self)
+        self.owner.forget(self)
         self.told.set()
         self.moved.set()
 
@@ -167,16 +198,15 @@ class Stream:
         if self.container is not None and self._buffers_full():
             self.container.hold()
         self.arrivals.append((self.sessions[0].buffer.end, self.loop.time()))
-        self.changed(self)
+        self.owner.changed(self)
 
     def _end(self) -> None:
+        if self.is_over:
+            return
         for session in self.sessions:
             session.close()
         self.is_closed = True
-        self.changed(self)
-
-    def _container_failed(self, error: TranscriptionError) -> None:
-        self.fail(error)
+        self.owner.changed(self)
 
     def _from_thread(self, method: Callable[..., None]) -> Callable[..., None]:
         def call(*args: object) -> None:
@@ -189,10 +219,15 @@ class Stream:
     # ---- what the holder reads
 
     def fail(self, error: TranscriptionError) -> None:
-        """Raised to the holder by the next read."""
-        self.failure = self.failure or error
+        """Raised to the holder by its next read; it may then close the stream and read on."""
+        self.error = self.error or error
         self.told.set()
         self.moved.set()
+
+    def kill(self, error: TranscriptionError) -> None:
+        """Nothing more can come but what waits to be read, and the error."""
+        self.fail(error)
+        self._leave()
 
     def tell(self, session: Session, event: Event, now: float) -> Event | None:
         """Pass an event on, stamped; returns it as passed, or None while it is held back."""
@@ -203,11 +238,13 @@ class Stream:
                     return None
                 accounts = (self.finished[c].accounts[0] for c in sorted(self.finished))
                 event = Done(tuple(accounts))
-            case Marked(marker=marker):
-                self.marked[marker] = self.marked.get(marker, 0) + 1
-                if self.marked[marker] < len(self.sessions):
+            case Marked(marker=ours):
+                marker, channels = self.markers[ours]
+                self.markers[ours] = (marker, channels - 1)
+                if channels > 1:
                     return None
-                del self.marked[marker]
+                del self.markers[ours]
+                event = replace(event, marker=marker)
             case Partial():
                 event = replace(event, lag_ms=self._ms_since(self._arrival(event.end), now))
             case Final():
@@ -219,15 +256,16 @@ class Stream:
         return event
 
     def _queue(self, event: Event) -> None:
-        last = self.events[-1] if self.events else None
-        if (
-            isinstance(event, Partial)
-            and isinstance(last, Partial)
-            and (event.utterance, event.channel) == (last.utterance, last.channel)
-        ):
-            self.events[-1] = event  # the reader is slow: only the newest is worth its time
-        else:
-            self.events.append(event)
+        if isinstance(event, Partial):
+            # The reader is slow: only the newest partial of an utterance is worth its time.
+            for at in range(len(self.events) - 1, -1, -1):
+                waiting = self.events[at]
+                if not isinstance(waiting, Partial):
+                    break
+                if (waiting.utterance, waiting.channel) == (event.utterance, event.channel):
+                    del self.events[at]
+                    break
+        self.events.append(event)
         self.told.set()
 
     @staticmethod
@@ -244,17 +282,19 @@ class Stream:
         return found
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        """Events in order; ends after `Done`. Raises what made the stream fail, once, in its place:
-        reading may then go on to `Done` if the stream was closed."""
-        while not self.is_over:
+        """Events in order; ends after `Done`. Raises what made the stream fail, once, after the
+        events before it: reading may then go on to `Done` if the stream was closed."""
+        while True:
             while self.events:
                 event = self.events.popleft()
                 yield event
                 if isinstance(event, Done):
                     self.abandon()
                     return
-            if self.failure is not None:
-                error, self.failure = self.failure, None
-                raise error
+            if self.error is not None and not self.is_told:
+                self.is_told = True
+                raise self.error
+            if self.is_over:
+                return
             self.told.clear()
             await self.told.wait()

@@ -59,19 +59,23 @@ class Vad:
         self.fresh.discard(row)
         self.free.append(row)
 
-    def _prepare(self, rows: npt.NDArray[np.int64]) -> None:
-        while rows.max() >= len(self.context):
-            self.state = np.concatenate([self.state, np.zeros_like(self.state)], axis=1)
-            self.context = np.concatenate([self.context, np.zeros_like(self.context)])
-        new = [row for row in rows if row in self.fresh]
-        self.state[:, new] = 0
-        self.context[new] = 0
-        self.fresh.difference_update(new)
+    def take_fresh(self, rows: list[int]) -> list[int]:
+        """Those of `rows` that the next call has to zero. Called from the engine's thread: by the
+        time the call runs, a row may belong to another stream."""
+        fresh = [row for row in rows if row in self.fresh]
+        self.fresh.difference_update(fresh)
+        return fresh
 
-    def score(self, rows: list[int], audio: list[Samples]) -> list[npt.NDArray[np.float32]]:
+    def score(
+        self, rows: list[int], audio: list[Samples], fresh: list[int]
+    ) -> list[npt.NDArray[np.float32]]:
         """Speech probabilities: for each row, one a hop of its audio ([hops * 512], 16 kHz)."""
         order = np.array(rows, np.int64)
-        self._prepare(order)
+        while order.max() >= len(self.context):
+            self.state = np.concatenate([self.state, np.zeros_like(self.state)], axis=1)
+            self.context = np.concatenate([self.context, np.zeros_like(self.context)])
+        self.state[:, fresh] = 0
+        self.context[fresh] = 0
         hops = [len(a) // HOP for a in audio]
         out = [np.empty(count, np.float32) for count in hops]
         for step in range(max(hops)):

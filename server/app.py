@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 
 from batch.engine import Engine
 from server.config import Config
-from server.connection import Connection
+from server.connection import Connection, turn_away
 from server.metrics import Metrics
 from server.protocols import PROTOCOLS
 from server.protocols.base import WireProtocol
@@ -63,12 +63,7 @@ def _socket(
         try:
             wire = protocol(socket.query_params, offered, config.session)
         except TranscriptionError as error:
-            await socket.accept()
-            plain = protocol({}, offered, config.session)
-            for message in plain.refuse(error, fatal=True):
-                text = message if isinstance(message, str) else message.decode()
-                await socket.send_text(text)
-            await socket.close(error.close_code, error.message[:100])
+            await turn_away(socket, protocol({}, offered, config.session), error)
             return
         await Connection(socket, wire, engine, config.limits).run()
 
@@ -77,11 +72,14 @@ def _socket(
 
 def _operations(engine: Engine, metrics: Metrics) -> list[BaseRoute]:
     async def healthz(request: Request) -> Response:
+        if engine.is_failed:
+            return JSONResponse({"status": "the engine has failed"}, status_code=503)
         return JSONResponse({"status": "ok"})
 
     async def readyz(request: Request) -> Response:
         problems = {
-            "starting": not engine.is_ready and not engine.is_closing,
+            "the engine has failed": engine.is_failed,
+            "starting": not (engine.is_ready or engine.is_closing or engine.is_failed),
             "shutting down": engine.is_closing,
             "the model does not answer": engine.is_stalled,
         }

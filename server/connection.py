@@ -57,12 +57,12 @@ class Connection:
     async def run(self) -> None:
         await self.socket.accept(subprotocol=self.protocol.subprotocol)
         try:
-            await self._read()
-            if self.writer is not None:
-                await self.writer
-            await self._close()
-        except (WebSocketDisconnect, SlowReader):
+            await self._serve()
+            await close(self.socket, self.error)
+        except WebSocketDisconnect:
             logger.info("session %s: the client has gone", self.session)
+        except SlowReader:
+            logger.warning("session %s: the client does not read; dropped", self.session)
         finally:
             if self.stream is not None:
                 self.stream.abandon()
@@ -70,6 +70,18 @@ class Connection:
                 self.writer.cancel()
                 with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, SlowReader):
                     await self.writer
+
+    async def _serve(self) -> None:
+        try:
+            await self._read()
+            if self.writer is not None:
+                await self.writer
+        except (WebSocketDisconnect, SlowReader):
+            raise
+        except Exception:
+            logger.exception("session %s failed", self.session)
+            self.error = TranscriptionError(f"internal error; session {self.session}")
+            await self._send(self.protocol.refuse(self.error, fatal=True))
 
     # ---- in
 
@@ -102,9 +114,9 @@ class Connection:
             waiting.add(self.writer)  # type: ignore[arg-type]
         try:
             await asyncio.wait(waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if self.writer is not None and self.writer.done():
+                return None
             if not receive.done():
-                if self.writer is not None and self.writer.done():
-                    return None
                 raise TimedOut(self._why_timed_out(patience))
             message = receive.result()
         finally:
@@ -135,6 +147,7 @@ class Connection:
                 await stream.room()
             case Configure(options=options):
                 stream.configure(options)
+                self.protocol.configured(options)
             case Finalize():
                 stream.finalize()
             case Mark(marker=marker):
@@ -145,7 +158,7 @@ class Connection:
 
     async def _start(self, command: Start) -> None:
         self.stream = self.engine.open(command.audio, command.options)
-        model = self.stream.model
+        model = self.engine.backend.info
         logger.info(
             "session %s: %s, %d Hz, %d channels",
             self.session,
@@ -198,9 +211,21 @@ class Connection:
             except TimeoutError:
                 raise SlowReader from None
 
-    async def _close(self) -> None:
-        code, reason = 1000, ""
-        if self.error is not None:
-            code, reason = self.error.close_code, self.error.message
-        # RFC 6455 §5.5: a control frame holds 125 bytes, two of them the code.
-        await self.socket.close(code, reason.encode()[:120].decode(errors="ignore"))
+
+async def close(socket: WebSocket, error: TranscriptionError | None) -> None:
+    code, reason = (1000, "") if error is None else (error.close_code, error.message)
+    # RFC 6455 §5.5: a control frame holds 125 bytes, two of them the code.
+    await socket.close(code, reason.encode()[:120].decode(errors="ignore"))
+
+
+async def turn_away(socket: WebSocket, protocol: WireProtocol, error: TranscriptionError) -> None:
+    """Accepted first: browsers show nothing of a refused handshake."""
+    with contextlib.suppress(WebSocketDisconnect):
+        await socket.accept(subprotocol=protocol.subprotocol)
+        for message in protocol.refuse(error, fatal=True):
+            await (
+                socket.send_text(message)
+                if isinstance(message, str)
+                else socket.send_bytes(message)
+            )
+        await close(socket, error)

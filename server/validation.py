@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationE
 from streaming.errors import BadMessage
 
 VALUE_LENGTH_MAX = 60
+OTHERS_MAX = 10
 
 
 def _auto(value: object) -> object:
@@ -27,7 +28,7 @@ def bad_message(error: ValidationError, model: type[BaseModel]) -> BadMessage:
     problems = error.errors(include_url=False)
     first = problems[0]
     path = [str(part) for part in first["loc"]]
-    field = ".".join(path)
+    field = ".".join(_short_name(part) for part in path)
     allowed = _allowed(schema, path, unknown=first["type"] == "extra_forbidden")
     if first["type"] == "missing":
         message = f"{field}: is missing"
@@ -36,9 +37,14 @@ def bad_message(error: ValidationError, model: type[BaseModel]) -> BadMessage:
     else:
         message = f"{field}: {_short(first['input'])} is not allowed"
     if len(problems) > 1:
-        others = sorted({".".join(str(p) for p in problem["loc"]) for problem in problems[1:]})
-        message += f" (also wrong: {', '.join(others)})"
+        others = sorted({".".join(map(_short_name, problem["loc"])) for problem in problems[1:]})
+        message += f" (also wrong: {', '.join(others[:OTHERS_MAX])})"
     return BadMessage(message, field=field, allowed=allowed)
+
+
+def _short_name(part: object) -> str:
+    text = str(part)
+    return text if len(text) <= VALUE_LENGTH_MAX else text[: VALUE_LENGTH_MAX - 1] + "…"
 
 
 def _short(value: object) -> str:

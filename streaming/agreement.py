@@ -53,6 +53,6 @@ class Agreement:
     def _is_stable(self, word: Word, at: int, window_end: int) -> bool:
         seen = self.seen[at]
         age = AGE_MARKED if word.text[-1] in END_MARKS else AGE
-        return (
-            seen.count >= 2 and window_end - seen.since >= age and word.end <= window_end - MARGIN
-        )
+        stood = seen.count >= 2 and window_end - seen.since >= age
+        # Without tokens the model could not be made to keep it.
+        return stood and word.end <= window_end - MARGIN and bool(word.tokens)

@@ -72,8 +72,11 @@ class AudioDecoder:
         return self._resample(pcm, last=False)
 
     def flush(self) -> Samples:
-        """What the resampler still holds. Nothing may be fed afterwards."""
-        return self._resample(np.zeros((0, self.channels), np.float32), last=True)
+        """What the resampler still holds; what is fed afterwards begins anew."""
+        rest = self._resample(np.zeros((0, self.channels), np.float32), last=True)
+        if self.resampler is not None:
+            self.resampler.clear()
+        return rest
 
     def _resample(self, pcm: Samples, *, last: bool) -> Samples:
         if self.resampler is None:

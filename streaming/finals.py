@@ -74,8 +74,13 @@ class Finals:
         if not is_current or len(utterance.parts) > 1 or part.attempt > 0:
             return
         missing = quality.uncovered(found, utterance.onset, utterance.speech_end)
-        if not missing and not quality.fault(found, decode.end - decode.start):
+        broken = quality.fault(found, decode.end - decode.start)
+        if not (missing or broken) and self.is_kept(utterance, found):
             part.hypothesis = found
+
+    def is_kept(self, utterance: Utterance, found: Hypothesis) -> bool:
+        """Whether the final may be `found`, by what partials have promised."""
+        return not self.requests.options.keep_stable or utterance.keeps_stable(found)
 
     def _judge(self, utterance: Utterance, part: Part, found: Hypothesis) -> None:
         """Take the answer, ask again in another way, or give the rest up."""
@@ -120,30 +125,38 @@ class Finals:
         events: list[Event] = []
         heard = [p.hypothesis for p in utterance.parts if p.hypothesis is not None]
         surest = max(heard, key=lambda h: h.language_probability, default=None)
-        silent = utterance.is_silence()
-        words = () if silent else utterance.words()
+        sure = surest.language_probability if surest else 0.0
+        sure = min(sure, utterance.language_probability)
+        words = utterance.words()
         requests = self.requests
-        if surest is not None and words and surest.language_probability >= LANGUAGE_SURE:
+        if surest is not None and words and sure >= LANGUAGE_SURE:
             requests.language = requests.options.language or surest.language
         self.ledger.settle(utterance.start, "silence")
-        for start, end in utterance.dropped():
-            self.ledger.settle(start, "transcribed")
-            self.ledger.settle(end, "dropped")
-            message = "speech was heard here that could not be transcribed"
-            events.append(Warned("untranscribed", message, start, end, self.channel))
-        self.ledger.settle(utterance.end, "silence" if silent else "transcribed")
+        for part in utterance.parts:
+            events += self._settle(part)
         final = Final(
             utterance=utterance.number,
             start=utterance.onset,
             end=utterance.speech_end,
             words=words,
             language=surest.language if surest else requests.language or "",
-            language_probability=surest.language_probability if surest else 0.0,
+            language_probability=sure,
             reason=utterance.reason,
             channel=self.channel,
             end_confidence=heard[-1].end_probability if heard else 0.0,
         )
         return [*events, final]
+
+    def _settle(self, part: Part) -> list[Event]:
+        """Enter a part into the account; a warning for what was dropped of it."""
+        lost = part.dropped_from
+        if lost is None:
+            self.ledger.settle(part.end, "silence" if part.is_silent else "transcribed")
+            return []
+        self.ledger.settle(lost, "transcribed")
+        self.ledger.settle(part.end, "dropped")
+        message = "speech was heard here that could not be transcribed"
+        return [Warned("untranscribed", message, lost, part.end, self.channel)]
 
     def account(self, received: int) -> Account:
         """Once everything has been answered; what is left is silence."""

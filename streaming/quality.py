@@ -41,7 +41,7 @@ def repeats(words: Sequence[Word]) -> bool:
 def fault(hypothesis: Hypothesis, duration: int) -> str:
     """What is wrong with a hypothesis for `duration` samples of audio; empty when nothing is."""
     if not hypothesis.words:
-        return ""
+        return "" if is_silence(hypothesis) else "empty"
     if not hypothesis.ended:
         return "no end"
     if repeats(hypothesis.words):
@@ -50,7 +50,11 @@ def fault(hypothesis: Hypothesis, duration: int) -> str:
         return "compression"
     if hypothesis.log_probability < LOG_PROBABILITY_MIN:
         return "improbable"
-    if len(hypothesis.words) > WORDS_A_SECOND_MAX * (duration / SAMPLE_RATE) + 4:
+    # Where no spaces are written a word here is a character, and there is no such bound.
+    if (
+        sum(word.spaced for word in hypothesis.words)
+        > WORDS_A_SECOND_MAX * (duration / SAMPLE_RATE) + 4
+    ):
         return "too many words"
     return ""
 

@@ -30,7 +30,10 @@ class Requests:
         """A hypothesis of the open utterance so far; returns the request's serial."""
         utterance.requested = end
         decode = self._decode(utterance, kind, utterance.start, end)
-        prefix = tuple(t for w in utterance.agreement.stable for t in w.tokens)
+        # An early hypothesis may become the final, which is free if the client wants it so.
+        is_free = kind is Kind.EARLY and not self.options.keep_stable
+        stable = () if is_free else utterance.agreement.stable
+        prefix = tuple(t for w in stable for t in w.tokens)
         full = kind is Kind.EARLY and self._is_full()
         self.waiting.append(replace(decode, prefix=prefix, full=full))
         return decode.serial
@@ -65,7 +68,7 @@ class Requests:
             end=end,
             language=utterance.language,
             likely_language=self.language,
-            task=self.options.task,
+            task=utterance.task,
             prompt=self.prompt + utterance.context if self.terms.keeps_context else self.prompt,
             word_times=kind is not Kind.PARTIAL or self.options.word_times == "all",
         )

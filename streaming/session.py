@@ -46,7 +46,7 @@ class Session:
         self.finals = Finals(self.requests, self.buffer)
         self.segmenter = Segmenter(options.endpointing, self._longest(options))
         self.utterances = 0
-        self.ended = 0  # the last utterance whose end was decided
+        self.ended: list[int] = []  # utterances whose end was decided; drained by the engine
         self.is_closed = False
         self.is_done = False
         # until changed
@@ -135,7 +135,10 @@ class Session:
         assert onset is not None
         self.utterances += 1
         start = max(onset - PREROLL, self.finals.floor)
-        self.open = Utterance(self.utterances, start, onset, self.options.language, context)
+        options = self.options
+        self.open = Utterance(
+            self.utterances, start, onset, options.language, options.task, context
+        )
         self.events.append(SpeechStarted(onset, self.terms.channel))
 
     def _end(self, at: int, reason: Reason) -> None:
@@ -143,7 +146,7 @@ class Session:
         utterance = self.open
         assert utterance is not None
         self.open = None
-        self.ended = utterance.number
+        self.ended.append(utterance.number)
         utterance.reason = reason
         utterance.speech_end = min(self.segmenter.speech_end, at)
         utterance.end = max(min(utterance.speech_end + TAIL, at), utterance.start)
@@ -156,13 +159,17 @@ class Session:
         """As long as an utterance may be: cut at a pause, else between two words."""
         utterance, segmenter = self.open, self.segmenter
         assert utterance is not None
-        middle = utterance.start + (segmenter.position - utterance.start) // 2
-        at, probability = segmenter.quietest(middle, segmenter.position - HOP)
-        if probability > segmenter.options.silence_threshold:
-            gaps = [w.end for w in utterance.shown[:-1] if w.end > middle]
+        low = utterance.start + (segmenter.position - utterance.start) // 2
+        if utterance.agreement.stable:  # these were promised to this utterance
+            low = max(low, utterance.agreement.stable[-1].end)
+        at, probability = segmenter.quietest(low, segmenter.position - HOP)
+        is_timed = self.options.word_times == "all"
+        if probability > segmenter.options.silence_threshold and is_timed:
+            gaps = [w.end for w in utterance.shown[:-1] if w.end > low]
             at = gaps[-1] if gaps else at
         at = min(max(at, utterance.start + HOP), segmenter.position)
-        utterance.candidate = None  # made from audio that now belongs to the next utterance
+        # Both were made from audio that now belongs to the next utterance.
+        utterance.candidate, utterance.early = None, -1
         speech_end = segmenter.speech_end
         segmenter.speech_end = min(speech_end, at)
         self._end(at, Reason.LENGTH)
@@ -190,6 +197,7 @@ class Session:
             return
         interval = samples(self.options.partial_interval_ms)
         is_due = end - utterance.onset >= FIRST_PARTIAL and end - utterance.requested >= interval
+        utterance.attempt = 0  # there is more to hear than what was misheard
         if self.options.partials and is_due:
             self.requests.partial(utterance, Kind.PARTIAL, end)
 
@@ -220,10 +228,10 @@ class Session:
         self._learn_language(utterance, decode, found)
         broken = quality.fault(found, decode.end - decode.start)
         if decode.kind is Kind.EARLY:
-            speech_end = self.segmenter.speech_end
+            speech_end = min(self.segmenter.speech_end, decode.end)
             missing = quality.uncovered(found, utterance.onset, speech_end)
             utterance.attempt = 1 if broken or missing else 0
-            if not (broken or missing):
+            if not (broken or missing) and self.finals.is_kept(utterance, found):
                 utterance.candidate, utterance.candidate_end = found, decode.end
         if broken or quality.is_silence(found):
             return
@@ -231,35 +239,41 @@ class Session:
         if not words:
             return
         utterance.shown_serial = decode.serial
-        is_new = [(w.text, w.stable) for w in words] != [
-            (w.text, w.stable) for w in utterance.shown
-        ]
         utterance.shown = words
-        # The final of an earlier utterance goes first.
-        if is_new and self.options.partials and not self.finals.ending:
-            self.events.append(
-                Partial(
-                    utterance=utterance.number,
-                    start=utterance.onset,
-                    end=decode.end,
-                    words=words,
-                    language=found.language,
-                    channel=self.terms.channel,
-                    end_confidence=found.end_probability,
-                )
-            )
+        utterance.partial = Partial(
+            utterance=utterance.number,
+            start=utterance.onset,
+            end=decode.end,
+            words=words,
+            language=found.language,
+            channel=self.terms.channel,
+            end_confidence=found.end_probability,
+        )
+
+    def _tell_partial(self) -> None:
+        """Send the newest partial if it says something new; earlier finals go first."""
+        utterance = self.open
+        if utterance is None or utterance.partial is None or self.finals.ending:
+            return
+        told = [(w.text, w.stable) for w in utterance.partial.words]
+        if self.options.partials and told != utterance.told:
+            utterance.told = told
+            self.events.append(utterance.partial)
+        utterance.partial = None
 
     @staticmethod
     def _learn_language(utterance: Utterance, decode: Decode, found: Hypothesis) -> None:
         is_long = decode.end - decode.start >= LANGUAGE_AUDIO_MIN
         if utterance.language is None and is_long and found.language_probability >= LANGUAGE_SURE:
             utterance.language = found.language
+            utterance.language_probability = found.language_probability
 
     # ---- settling
 
     def _settle(self) -> None:
         """Send the finals that are due, in order, then what waited for them."""
         self.events += self.finals.due()
+        self._tell_partial()
         answered = self._answered()
         while self.markers and self.markers[0][0] <= answered:
             at, marker = self.markers.popleft()
@@ -277,6 +291,8 @@ class Session:
             return self.finals.ending[0].start
         if self.open is not None:
             return self.open.start
+        if self.segmenter.onset is not None:
+            return self.segmenter.onset
         scored = self.segmenter.position
         return self.buffer.end if self.buffer.end - scored < HOP else scored
 

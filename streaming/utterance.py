@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from streaming import quality
 from streaming.agreement import Agreement
-from streaming.events import Hypothesis, Reason, Word
+from streaming.events import Hypothesis, Partial, Reason, Word
 
 
 @dataclass(slots=True)
@@ -28,6 +28,11 @@ class Part:
     def is_open(self) -> bool:
         return self.hypothesis is None and self.dropped_from is None
 
+    @property
+    def is_silent(self) -> bool:
+        """The model says that nobody spoke."""
+        return self.hypothesis is not None and quality.is_silence(self.hypothesis)
+
 
 @dataclass(slots=True)
 class Utterance:
@@ -35,12 +40,16 @@ class Utterance:
     start: int
     onset: int  # where the VAD heard speech begin
     language: str | None
+    task: str
     context: tuple[int, ...] = ()  # tokens of the text that this utterance continues
     agreement: Agreement = field(default_factory=Agreement)
     requested: int = 0  # end of the window last asked for
     early: int = -1  # serial of the request made when silence began
+    language_probability: float = 1.0  # of a language that was detected
     shown: tuple[Word, ...] = ()
     shown_serial: int = -1
+    partial: Partial | None = None  # waits to be sent
+    told: list[tuple[str, bool]] = field(default_factory=list)  # what was sent last
     candidate: Hypothesis | None = None  # good enough to be the final, if nothing more is said
     candidate_end: int = 0
     attempt: int = 0
@@ -58,7 +67,7 @@ class Utterance:
         """The words to show; those that were stable stay exactly as they were."""
         self.agreement.push(hypothesis.words, window_end)
         stable = self.agreement.stable
-        if [w.text for w in hypothesis.words[: len(stable)]] != [w.text for w in stable]:
+        if not self.keeps_stable(hypothesis):
             return ()
         self.agreement.stable = stable = tuple(
             w if w.stable else replace(w, stable=True) for w in stable
@@ -69,19 +78,15 @@ class Utterance:
         """The words of the final, in order, inside the speech that the VAD heard."""
         found: list[Word] = []
         for part in self.parts:
-            if part.hypothesis is not None:
+            if part.hypothesis is not None and not part.is_silent:
                 found.extend(part.hypothesis.words)
         said = _within(found, self.onset, max(self.speech_end, self.onset))
         return tuple(replace(word, stable=True) for word in said)
 
-    def dropped(self) -> list[tuple[int, int]]:
-        """The spans that were heard and could not be transcribed."""
-        return [(p.dropped_from, p.end) for p in self.parts if p.dropped_from is not None]
-
-    def is_silence(self) -> bool:
-        """The model says of every part that nobody spoke."""
-        heard = [part.hypothesis for part in self.parts]
-        return all(h is not None and quality.is_silence(h) for h in heard)
+    def keeps_stable(self, hypothesis: Hypothesis) -> bool:
+        """Whether a hypothesis begins with the words that were called stable."""
+        stable = self.agreement.stable
+        return [w.text for w in hypothesis.words[: len(stable)]] == [w.text for w in stable]
 
 
 def _within(words: Sequence[Word], onset: int, end: int) -> tuple[Word, ...]:

@@ -4,7 +4,7 @@ from streaming.events import Word, samples
 
 def words(text: str, each_ms: int = 300) -> tuple[Word, ...]:
     return tuple(
-        Word(part, samples(i * each_ms), samples((i + 1) * each_ms), 0.9)
+        Word(part, samples(i * each_ms), samples((i + 1) * each_ms), 0.9, (i,))
         for i, part in enumerate(text.split())
     )
 

@@ -76,14 +76,15 @@ async def test_speech_comes_back_as_text(engine: Engine, speech: list[Recording]
 async def test_partials_come_while_the_speaker_is_speaking(
     engine: Engine, speech: list[Recording]
 ) -> None:
+    longest = max((r for r in speech if len(r.pcm) < 200_000), key=lambda r: len(r.pcm))
     stream = engine.open(AudioFormat(), ENGLISH)
-    sender = asyncio.create_task(pace(stream, speech[0].pcm + SILENCE))
+    sender = asyncio.create_task(pace(stream, longest.pcm + SILENCE))
     events = await read(stream)
     await sender
     kinds = [type(e) for e in events]
     assert kinds.count(Partial) >= 3
     assert kinds.index(SpeechStarted) < kinds.index(Partial) < kinds.index(Final)
-    assert text(events) == speech[0].text
+    assert text(events) == longest.text
 
 
 async def test_many_streams_share_the_model_and_do_not_mix(
@@ -187,18 +188,18 @@ async def test_a_sender_that_is_too_fast_waits_for_room(
 ) -> None:
     held = Held(backend)
     held.released.set()
-    async with Engine(held, EngineOptions(buffer_seconds_max=5)) as engine:
+    async with Engine(held, EngineOptions(buffer_seconds_max=20)) as engine:
         held.released.clear()
         stream = engine.open(AudioFormat(), ENGLISH)
-        sender = asyncio.create_task(push(stream, (speech[0].pcm + SILENCE) * 10, frame=6400))
+        sender = asyncio.create_task(push(stream, (speech[0].pcm + SILENCE) * 20, frame=6400))
         await asyncio.sleep(0.5)
         buffer = stream.sessions[0].buffer
         assert not sender.done()
-        assert buffer.end - buffer.start <= 5 * 16_000 + 3200
+        assert buffer.end - buffer.start <= 20 * 16_000 + 3200
         held.released.set()
         events = await read(stream)
         await sender
-    assert text(events) == " ".join([speech[0].text] * 10)
+    assert text(events) == " ".join([speech[0].text] * 20)
 
 
 async def test_a_stream_that_is_abandoned_leaves_nothing(

@@ -129,3 +129,25 @@ def test_closing_an_empty_stream_is_done_at_once() -> None:
     bench.session.close()
     bench.collect()
     assert bench.events == [Done((Account(0, 0, 0, 0),))]
+
+
+def test_words_invented_in_a_silent_half_stay_out_of_the_final() -> None:
+    bench = broken_to_the_end(4)
+    left, right = bench.session.requests.waiting[-2:]
+    bench.answer(left, "open the door")
+    bench.answer(right, "thanks for watching", no_speech_probability=0.95, log_probability=-1.6)
+    bench.session.close()
+    bench.collect()
+    assert bench.texts(Final) == ["open the door"]
+    account = bench.of(Done)[0].accounts[0]
+    assert account.transcribed == left.end - left.start
+
+
+def test_speech_to_which_the_model_says_nothing_is_asked_for_again_and_reported() -> None:
+    bench = spoken()
+    bench.hear(0.0, 20)
+    bench.answer(bench.newest(Kind.FINAL), "", no_speech_probability=0.1)
+    assert bench.newest(Kind.FINAL).attempt == 1
+    bench.answer(bench.newest(Kind.FINAL), "", no_speech_probability=0.1)
+    assert [w.code for w in bench.of(Warned)] == ["untranscribed"]
+    assert bench.texts(Final) == [""]

@@ -17,8 +17,16 @@ def test_ordinary_text_is_fine() -> None:
     assert quality.fault(hypothesis("open the door please"), TEN_SECONDS) == ""
 
 
-def test_no_words_are_no_fault() -> None:
-    assert quality.fault(hypothesis(""), TEN_SECONDS) == ""
+def test_no_words_are_a_fault_unless_the_model_hears_nobody() -> None:
+    assert quality.fault(hypothesis("", no_speech_probability=0.9), TEN_SECONDS) == ""
+    assert quality.fault(hypothesis("", no_speech_probability=0.1), TEN_SECONDS) == "empty"
+
+
+def test_characters_of_a_script_without_spaces_are_not_counted_as_words() -> None:
+    said = tuple(
+        Word(c, 0, samples(1000), 0.9, spaced=False) for c in "我今天要去图书馆借书还要买菜"
+    )
+    assert quality.fault(Hypothesis(words=said), samples(1000)) == ""
 
 
 def test_loops_are_noticed() -> None:

@@ -12,8 +12,8 @@ def scheduler(batch_max: int = 8) -> Scheduler:
     return Scheduler(lambda decode: decode.end, batch_max, file_age_seconds_max=5.0)
 
 
-def streams(scheduler: Scheduler, now: float = 0.0) -> list[int]:
-    return [waiting.decode.stream for waiting in scheduler.next_batch(now)]
+def streams(scheduler: Scheduler, now: float = 0.0, files: int = 8) -> list[int]:
+    return [waiting.decode.stream for waiting in scheduler.next_batch(now, files)]
 
 
 def test_finals_go_before_partials_and_partials_before_files() -> None:
@@ -30,7 +30,7 @@ def test_a_newer_partial_replaces_the_waiting_one_and_keeps_its_place() -> None:
     queue.add(request(1, serial=1), 0)
     queue.add(request(2, serial=2), 0)
     queue.add(request(1, serial=3), 0)
-    batch = queue.next_batch(0)
+    batch = queue.next_batch(0, 8)
     assert [(w.decode.stream, w.decode.serial) for w in batch] == [(1, 3), (2, 2)]
 
 
@@ -110,14 +110,33 @@ def test_a_partial_waits_for_its_interval_and_a_final_does_not() -> None:
     assert streams(queue, 10.5) == [1]
 
 
-def test_an_old_file_goes_first_and_only_once() -> None:
-    queue = scheduler(batch_max=1)
+def test_an_old_file_goes_first_and_is_decoded_once() -> None:
+    queue = scheduler()
     queue.add(request(1, Kind.FILE), 0)
-    queue.add(request(2, Kind.FILE), 5.0)
     queue.add(request(3, Kind.FINAL), 5.0)
-    assert streams(queue, 5.1) == [1]
-    assert streams(queue, 5.1) == [3]
-    assert streams(queue, 5.1) == [2]
+    assert streams(queue, 5.1, files=0) == [1]
+    assert streams(queue, 5.1, files=0) == [3]
+    assert sum(queue.waiting().values()) == 0
+
+
+def test_of_many_old_files_one_goes_first_in_so_long_a_time() -> None:
+    queue = scheduler()
+    for serial in range(200):
+        queue.add(request(1, Kind.FILE, serial=serial), 0)
+    queue.add(request(2, Kind.FINAL), 100.0)
+    assert streams(queue, 100.0, files=0) == [1]
+    assert streams(queue, 100.1, files=0) == [2]
+    assert streams(queue, 104.0, files=0) == []
+    assert streams(queue, 105.1, files=0) == [1]
+
+
+def test_a_batch_holds_no_more_of_files_than_allowed() -> None:
+    queue = scheduler()
+    for serial in range(4):
+        queue.add(request(1, Kind.FILE, serial=serial), 0)
+    assert streams(queue, files=0) == []
+    assert streams(queue, files=1) == [1]
+    assert streams(queue, files=8) == [1, 1, 1]
 
 
 def test_nothing_of_a_stream_that_left_is_decoded() -> None:

@@ -137,6 +137,7 @@ def test_no_partial_overtakes_the_final_before_it() -> None:
     bench.answer(bench.newest(Kind.PARTIAL), "two three")
     assert [join(e.words) for e in bench.events if isinstance(e, Partial | Final)] == [
         "one",
+        "two",
         "two three",
     ]
 
@@ -271,3 +272,98 @@ def test_word_times_lie_inside_the_speech_and_do_not_go_back() -> None:
     assert edges == sorted(edges)
     assert edges[0] >= 16 * HOP
     assert edges[-1] <= 48 * HOP
+
+
+def test_a_marker_sent_in_the_first_moment_of_speech_waits_for_its_final() -> None:
+    bench = Bench(endpointing={"speech_ms_min": 320})
+    bench.hear(0.0, 10)
+    bench.hear(0.9, 3)
+    bench.session.mark("here")
+    bench.collect()
+    assert bench.of(Marked) == []
+    bench.hear(0.9, 30)
+    bench.hear(0.0, 20)
+    bench.answer(bench.newest(Kind.FINAL), "open the door")
+    assert [type(e) for e in bench.events[-2:]] == [Final, Marked]
+
+
+def test_a_partial_that_waited_for_a_final_is_sent_after_it() -> None:
+    bench = spoken()
+    bench.hear(0.0, 20)
+    first = bench.newest(Kind.FINAL)
+    bench.hear(0.9, 32)
+    bench.answer(bench.newest(Kind.PARTIAL), "two")
+    bench.answer(first, "one")
+    assert [join(e.words) for e in bench.events if isinstance(e, Partial | Final)] == [
+        "one",
+        "two",
+    ]
+
+
+def with_stable_words(**options: object) -> Bench:
+    bench = spoken(**options)
+    for _ in range(20):
+        bench.answer(bench.newest(Kind.PARTIAL), "open the door now")
+        bench.hear(0.9, 1)
+    return bench
+
+
+def test_an_early_hypothesis_that_contradicts_stable_words_is_not_the_final() -> None:
+    bench = with_stable_words()
+    bench.hear(0.0, 4)
+    bench.answer(bench.newest(Kind.EARLY), "open a window now please")
+    bench.hear(0.0, 20)
+    assert bench.of(Final) == []
+    assert bench.newest(Kind.FINAL).prefix == (0, 1, 2)
+
+
+def test_a_final_that_may_correct_is_decoded_without_force() -> None:
+    bench = with_stable_words(keep_stable=False)
+    bench.hear(0.0, 4)
+    assert bench.newest(Kind.EARLY).prefix == ()
+    bench.answer(bench.newest(Kind.EARLY), "open a window now please")
+    bench.hear(0.0, 20)
+    assert bench.texts(Final) == ["open a window now please"]
+
+
+def test_a_cut_comes_after_the_stable_words() -> None:
+    bench = Bench(window=4.0)
+    bench.hear(0.9, 60)
+    bench.hear(0.2, 1)  # the quietest place, before words that will be stable
+    for _ in range(50):
+        bench.answer(bench.newest(Kind.PARTIAL), "one two three four five")
+        bench.hear(0.9, 1)
+    assert bench.session.open is not None
+    stable = bench.session.open.agreement.stable
+    bench.hear(0.9, 20)
+    assert bench.newest(Kind.FINAL).end >= stable[-1].end
+
+
+def test_an_early_answer_from_before_a_cut_is_not_the_final() -> None:
+    bench = Bench(window=4.0)
+    bench.hear(0.9, 100)
+    bench.hear(0.0, 4)
+    early = bench.newest(Kind.EARLY)
+    bench.hear(0.9, 40)
+    bench.answer(early, "one two three four five")
+    assert bench.of(Final) == []
+
+
+def test_an_open_utterance_keeps_its_task() -> None:
+    bench = spoken()
+    bench.session.configure(bench.session.options.model_copy(update={"task": "translate"}), ())
+    bench.hear(0.9, 2)
+    assert bench.newest(Kind.PARTIAL).task == "transcribe"
+    bench.hear(0.0, 20)
+    bench.answer(bench.newest(Kind.FINAL), "open the door")
+    bench.hear(0.9, 20)
+    assert bench.newest(Kind.PARTIAL).task == "translate"
+
+
+def test_what_was_misheard_in_a_pause_does_not_count_once_speech_goes_on() -> None:
+    bench = spoken()
+    bench.hear(0.0, 4)
+    bench.answer(bench.newest(Kind.EARLY), "you " * 30)
+    bench.hear(0.9, 10)
+    bench.hear(0.0, 20)
+    assert bench.newest(Kind.FINAL).attempt == 0

@@ -1,9 +1,13 @@
 import numpy as np
 
 from batch.vad import Vad
-from streaming.audio import to_float
+from streaming.audio import Samples, to_float
 from streaming.events import HOP
 from tests.conftest import Recording
+
+
+def score(vad: Vad, rows: list[int], audio: list[Samples]) -> list[Samples]:
+    return vad.score(rows, audio, vad.take_fresh(rows))
 
 
 def hops(recording: Recording) -> np.ndarray:
@@ -15,19 +19,19 @@ def test_a_row_gets_what_the_stream_would_get_alone(speech: list[Recording]) -> 
     audio = [hops(recording) for recording in speech[:6]]
     together = Vad()
     rows = [together.add() for _ in audio]
-    batched = together.score(rows, audio)
+    batched = score(together, rows, audio)
     for pcm, scores in zip(audio, batched, strict=True):
         alone = Vad()
-        np.testing.assert_array_equal(alone.score([alone.add()], [pcm])[0], scores)
+        np.testing.assert_array_equal(score(alone, [alone.add()], [pcm])[0], scores)
 
 
 def test_hop_by_hop_gives_what_many_at_once_give(speech: list[Recording]) -> None:
     audio = hops(speech[0])
     once, stepwise = Vad(), Vad()
-    whole = once.score([once.add()], [audio])[0]
+    whole = score(once, [once.add()], [audio])[0]
     row = stepwise.add()
     steps = [
-        stepwise.score([row], [audio[at : at + HOP]])[0][0] for at in range(0, len(audio), HOP)
+        score(stepwise, [row], [audio[at : at + HOP]])[0][0] for at in range(0, len(audio), HOP)
     ]
     np.testing.assert_array_equal(whole, np.array(steps))
 
@@ -43,31 +47,31 @@ def test_it_matches_the_packages_own_wrapper(speech: list[Recording]) -> None:
         for at in range(0, len(audio), HOP)
     ]
     vad = Vad()
-    np.testing.assert_allclose(vad.score([vad.add()], [audio])[0], expected, atol=1e-5)
+    np.testing.assert_allclose(score(vad, [vad.add()], [audio])[0], expected, atol=1e-5)
 
 
 def test_a_row_is_given_out_clean(speech: list[Recording]) -> None:
     audio = hops(speech[0])
     vad = Vad()
     row = vad.add()
-    first = vad.score([row], [audio])[0]
+    first = score(vad, [row], [audio])[0]
     vad.remove(row)
     assert vad.add() == row
-    np.testing.assert_array_equal(vad.score([row], [audio])[0], first)
+    np.testing.assert_array_equal(score(vad, [row], [audio])[0], first)
 
 
 def test_rows_grow_with_the_streams() -> None:
     vad = Vad()
     rows = [vad.add() for _ in range(200)]
     assert len(set(rows)) == 200
-    scores = vad.score(rows, [np.zeros(HOP, np.float32)] * 200)
+    scores = score(vad, rows, [np.zeros(HOP, np.float32)] * 200)
     assert max(float(s[0]) for s in scores) < 0.1
 
 
 def test_speech_is_told_from_silence(speech: list[Recording]) -> None:
     vad = Vad()
-    spoken, silent = vad.score(
-        [vad.add(), vad.add()], [hops(speech[0]), np.zeros(20 * HOP, np.float32)]
+    spoken, silent = score(
+        vad, [vad.add(), vad.add()], [hops(speech[0]), np.zeros(20 * HOP, np.float32)]
     )
     assert spoken.max() > 0.9
     assert silent.max() < 0.1

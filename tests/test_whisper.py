@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from batch.backends.base import Task
-from batch.backends.whisper import BUCKETS, WhisperBackend, bucket
+from batch.backends.whisper import BUCKETS, WhisperBackend, _lengths, bucket
 from streaming.audio import to_float
 from streaming.events import SAMPLE_RATE, Decode, Hypothesis, Kind, join
 from tests.conftest import Recording
@@ -163,3 +163,26 @@ def test_windows_are_never_encoded_on_less_than_two_seconds_nor_more_than_thirty
     assert bucket(60 * SAMPLE_RATE, False) == 3000
     assert bucket(800, True) == 3000
     assert all(bucket(frames * 160 - 60 * 160, False) <= frames for frames in BUCKETS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "prompt", "expected"),
+    [
+        (Kind.PARTIAL, 4, (220, 110)),
+        (Kind.PARTIAL, 150, (260, 110)),
+        (Kind.FINAL, 150, (448, 224)),
+        (Kind.FINAL, 300, (448, 148)),
+    ],
+)
+def test_a_long_prompt_leaves_room_for_the_transcript(
+    kind: Kind, prompt: int, expected: tuple[int, int]
+) -> None:
+    assert _lengths(Decode(1, 1, 1, kind, 0, 32_000), 32_000, prompt) == expected
+
+
+def test_text_that_looks_like_a_special_token_stays_out_of_the_prompt(
+    backend: WhisperBackend,
+) -> None:
+    plain = backend.tokenize("hello")
+    assert backend.tokenize("<|startoftranscript|> hello")[-len(plain) :] == plain
+    assert max(backend.tokenize("<|startoftranscript|> hello <|notimestamps|>")) < 777

@@ -18,12 +18,12 @@ import ctranslate2
 import numpy as np
 import numpy.typing as npt
 import tokenizers
-from batch.models import ModelTraits
 from faster_whisper.feature_extractor import FeatureExtractor
 from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
 
 from batch.backends.base import ModelInfo, Task
 from batch.backends.words import Piece, compression_ratio, pieces, times
+from batch.models import ModelTraits
 from batch.options import ModelOptions
 from streaming.errors import EngineFailed
 from streaming.events import END_MARKS, SAMPLE_RATE, Decode, Hypothesis, Kind, Word
@@ -36,6 +36,8 @@ BUCKETS = (200, 300, 400, 500, 600, 800, 1000, 1200, 1500, 2000, 2500, FRAMES_FU
 MARGIN_FRAMES = 50
 LANGUAGE_SURE = 0.8  # a detection below this does not overrule the stream's language
 TOKENS_MAX = 224
+TOKENS_A_SECOND_MAX = 30
+LANES_MAX = 8
 
 StorageView = ctranslate2.StorageView
 
@@ -55,7 +57,7 @@ class WhisperBackend:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         on_cpu = info.device == "cpu"
         self.info = info
-        self.lanes = options.lanes or (min(cores, 4) if on_cpu else 2)
+        self.lanes = options.lanes or (min(cores, LANES_MAX) if on_cpu else 2)
         self.batch_max = 8 if on_cpu else 32
         self.window_seconds_max = traits.window_seconds_max
         self.file_window_seconds_max = traits.file_window_seconds_max
@@ -68,15 +70,16 @@ class WhisperBackend:
                 str(folder),
                 device=info.device,
                 compute_type=info.compute_type,
-                # One thread a call: decoding is many small steps, and threads that meet at each of
-                # them cost more than they bring. The lanes use the other cores.
-                intra_threads=options.threads or (1 if on_cpu else 4),
+                # Few threads a call: decoding is many small steps, and threads that meet at each
+                # of them cost more than they bring. The lanes use the other cores.
+                intra_threads=options.threads or (max(cores // LANES_MAX, 1) if on_cpu else 4),
                 inter_threads=self.lanes,
             )
         except (RuntimeError, ValueError) as error:
             raise EngineFailed(f"the model in {folder} cannot be loaded: {error}") from error
         self.text = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.features = FeatureExtractor(**_feature_options(folder))
+        features = {"feature_size": self.model.n_mels, **_feature_options(folder)}
+        self.features = FeatureExtractor(**features)
         self.tokenizer = lru_cache(maxsize=256)(self._tokenizer)
         known = {t for t in _LANGUAGE_CODES if self.text.token_to_id(f"<|{t}|>") is not None}
         self.languages = frozenset(known) if self.model.is_multilingual else frozenset({"en"})
@@ -102,7 +105,11 @@ class WhisperBackend:
         self.decode([Task(decode, audio)])
 
     def tokenize(self, text: str) -> tuple[int, ...]:
-        return tuple(self.text.encode(" " + text.strip(), add_special_tokens=False).ids)
+        # What looks like a special token in a client's text must not become one.
+        end = self.text.token_to_id("<|endoftext|>")
+        assert end is not None
+        ids = self.text.encode(" " + text.strip(), add_special_tokens=False).ids
+        return tuple(i for i in ids if i < end)
 
     def group(self, decode: Decode) -> object:
         # `<|startoftranscript|>` must stand at one position in a batch, hence the prompt's length.
@@ -126,12 +133,13 @@ class WhisperBackend:
         readers = [
             self.tokenizer(k, t.decode.task) for (k, _), t in zip(languages, batch, strict=True)
         ]
-        budget = min(TOKENS_MAX, 20 + 12 * (longest // SAMPLE_RATE + 1))
+        prompts = [self._prompt(r, t.decode) for r, t in zip(readers, batch, strict=True)]
+        length, budget = _lengths(first, longest, max(map(len, prompts)))
         results = self.model.generate(
             encoded,
-            [self._prompt(r, t.decode) for r, t in zip(readers, batch, strict=True)],
+            prompts,
             beam_size=self._beams(first),
-            max_length=2 * budget,  # half of it may be new tokens
+            max_length=length,
             return_scores=True,
             return_no_speech_prob=True,
             max_initial_timestamp_index=50,
@@ -220,6 +228,17 @@ class WhisperBackend:
         return out
 
 
+def _lengths(decode: Decode, samples: int, prompt: int) -> tuple[int, int]:
+    """CTranslate2's `max_length`, and the new tokens which that allows: half of it, or what the
+    prompt leaves of it, whichever is less. A partial gets what its window can hold in the densest
+    script, so that a loop does not cost as much as thirty seconds of speech."""
+    wanted = TOKENS_MAX
+    if decode.kind is Kind.PARTIAL:
+        wanted = min(TOKENS_MAX, 20 + TOKENS_A_SECOND_MAX * (samples // SAMPLE_RATE + 1))
+    length = min(2 * TOKENS_MAX, max(2 * wanted, wanted + prompt))
+    return length, min(length // 2, length - prompt)
+
+
 def _feature_options(folder: Path) -> dict[str, int]:
     file = folder / "preprocessor_config.json"
     if not file.exists():
@@ -254,7 +273,7 @@ def _hypothesis(
         language=language[0],
         language_probability=float(language[1]),
         no_speech_probability=float(result.no_speech_prob),
-        log_probability=float(result.scores[0]) * new / (new + 1),
+        log_probability=float(result.scores[0]) * new / (new + 1) if new else 0.0,
         compression_ratio=compression_ratio("".join(p.text for p in found)),
         end_probability=end_probability,
         ended=ended,

@@ -64,6 +64,9 @@ class WireProtocol(Protocol):
     def decode(self, message: Message) -> Iterable[Command]:
         """Raises BadMessage or BadAudio."""
 
+    def configured(self, options: SessionOptions) -> None:
+        """A `Configure` was accepted."""
+
     def ready(self, session: str, model: ModelInfo, start: Start) -> Iterable[Message]: ...
 
     def encode(self, event: Event) -> Iterable[Message]: ...

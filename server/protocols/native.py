@@ -135,6 +135,8 @@ class Native:
                 fields = json.loads(message)
         except (ValueError, RecursionError, msgpack.UnpackException) as error:
             raise BadMessage(f"the message is not {form}: {error}"[:200]) from error
+        if isinstance(fields, dict) and isinstance(fields.get("key_terms"), list):
+            fields["key_terms"] = tuple(fields["key_terms"])  # neither form knows tuples
         if not isinstance(fields, dict):
             raise BadMessage(f"the message is not an object but {type(fields).__name__}")
         return fields
@@ -142,7 +144,7 @@ class Native:
     @staticmethod
     def _check(model: type[Checked], fields: dict[str, Any]) -> Checked:
         try:
-            return model.model_validate(fields)
+            return model.model_validate(fields, strict=True)
         except ValidationError as error:
             raise bad_message(error, model) from error
 
@@ -161,8 +163,7 @@ class Native:
         options = {k: v for k, v in given.items() if k in SessionOptions.model_fields}
         if isinstance(message, ConfigureMessage):
             self._started("configure")
-            self.options = self._merged(options, fields)
-            return Configure(self.options)
+            return Configure(self._merged(options, fields))
         if self.audio is not None:
             raise BadMessage("a second start: open another socket for another recording")
         self.options = self._merged(options, fields)
@@ -189,12 +190,16 @@ class Native:
         else:
             longest = FRAME_SECONDS_MAX * self.audio.sample_rate * self.audio.frame_bytes
         if len(data) > longest:
+            what = "large" if self.audio.is_container else f"long: over {FRAME_SECONDS_MAX} s"
             raise BadAudio(
-                f"audio: a frame of {len(data)} bytes is longer than {FRAME_SECONDS_MAX} s",
+                f"audio: a frame of {len(data)} bytes is too {what}",
                 field="audio",
                 allowed=f"up to {longest} bytes",
             )
         return Audio(data)
+
+    def configured(self, options: SessionOptions) -> None:
+        self.options = options
 
     # ---- out
 
