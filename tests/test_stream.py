@@ -2,18 +2,20 @@
 
 import asyncio
 import io
+from collections.abc import Sequence
 
 import av
 import numpy as np
 import pytest
 
+from batch.backends.base import Task
 from batch.backends.whisper import WhisperBackend
 from batch.engine import Engine
 from batch.options import EngineOptions
 from batch.stream import MARKERS_MAX, Stream
 from streaming.audio import to_float
 from streaming.errors import BadMessage, EngineFailed, GoingAway
-from streaming.events import Done, Event, Final, Marked, Partial, Warned, Word, join
+from streaming.events import Done, Event, Final, Hypothesis, Marked, Partial, Warned, Word, join
 from streaming.options import AudioFormat, SessionOptions
 from tests.conftest import Recording
 from tests.faults import Fault
@@ -96,7 +98,7 @@ async def test_a_model_that_loses_answers_is_a_failure_of_those_requests(
     backend: WhisperBackend, speech: list[Recording]
 ) -> None:
     class Forgetful(Fault):
-        def decode(self, batch: object) -> list[object]:  # type: ignore[override]
+        def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
             return []
 
     async with Engine(Forgetful(backend), EngineOptions()) as engine:
