@@ -1,10 +1,9 @@
 """Whisper through CTranslate2: trimmed windows, forced prefixes, many streams in one call.
 
-faster-whisper supplies features and tokenizer; its `transcribe` is for one file at a time and keeps
+faster-whisper supplies the tokenizer; its `transcribe` is for one file at a time and keeps
 state in the model object, so `encode`, `generate` and `align` are called directly.
 """
 
-import json
 import os
 import time
 from collections import Counter
@@ -18,10 +17,10 @@ import ctranslate2
 import numpy as np
 import numpy.typing as npt
 import tokenizers
-from faster_whisper.feature_extractor import FeatureExtractor
 from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
 
 from batch.backends.base import ModelInfo, Task
+from batch.backends.features import Features
 from batch.backends.words import Piece, compression_ratio, pieces, times
 from batch.models import ModelTraits
 from batch.options import ModelOptions
@@ -78,8 +77,7 @@ class WhisperBackend:
         except (RuntimeError, ValueError) as error:
             raise EngineFailed(f"the model in {folder} cannot be loaded: {error}") from error
         self.text = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-        features = {"feature_size": self.model.n_mels, **_feature_options(folder)}
-        self.features = FeatureExtractor(**features)
+        self.features = Features(self.model.n_mels)
         self.tokenizer = lru_cache(maxsize=256)(self._tokenizer)
         known = {t for t in _LANGUAGE_CODES if self.text.token_to_id(f"<|{t}|>") is not None}
         self.languages = frozenset(known) if self.model.is_multilingual else frozenset({"en"})
@@ -168,7 +166,10 @@ class WhisperBackend:
         """Log-mel features, float32 [batch, mels, frames], padded with 0."""
         out = np.zeros((len(batch), self.model.n_mels, frames), np.float32)
         for row, task in enumerate(batch):
-            mel = self.features(task.audio)[:, :-1]
+            decode = task.decode
+            is_live = decode.kind is not Kind.FILE
+            window = (decode.stream, decode.utterance, decode.start) if is_live else None
+            mel = self.features.log_mel(task.audio, window)
             count = min(mel.shape[1], frames)
             out[row, :, :count] = mel[:, :count]
         return out
@@ -237,15 +238,6 @@ def _lengths(decode: Decode, samples: int, prompt: int) -> tuple[int, int]:
         wanted = min(TOKENS_MAX, 20 + TOKENS_A_SECOND_MAX * (samples // SAMPLE_RATE + 1))
     length = min(2 * TOKENS_MAX, max(2 * wanted, wanted + prompt))
     return length, min(length // 2, length - prompt)
-
-
-def _feature_options(folder: Path) -> dict[str, int]:
-    file = folder / "preprocessor_config.json"
-    if not file.exists():
-        return {}
-    given = json.loads(file.read_text())
-    names = ("feature_size", "sampling_rate", "hop_length", "chunk_length", "n_fft")
-    return {name: given[name] for name in names if name in given}
 
 
 def _rows(encoded: Any, rows: Sequence[int]) -> Any:

@@ -1,0 +1,86 @@
+"""Whisper's log-mel features, computed once for each piece of audio of a growing window.
+
+A live utterance is decoded again and again on a window that starts at one place and grows. Frames
+that lie wholly inside the audio do not change when more of it comes, so they are kept, before the
+normalisation, which depends on the window's loudest frame; only what is new is computed. Equal to
+faster-whisper's `FeatureExtractor` within rounding.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from threading import Lock
+
+import numpy as np
+import numpy.typing as npt
+from faster_whisper.feature_extractor import FeatureExtractor
+
+Mel = npt.NDArray[np.float32]
+
+N_FFT = 400
+FRAME = 160  # samples between two frames
+KEPT_MAX = 512  # windows; a quarter of a megabyte each, for 8 s
+
+
+class Features:
+    """Used by several threads; a window by one at a time."""
+
+    def __init__(self, mels: int) -> None:
+        filters = FeatureExtractor.get_mel_filters(16_000, N_FFT, n_mels=mels)
+        self.filters = np.ascontiguousarray(filters, np.float32)  # [mels, 201]
+        self.hann = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
+        self.kept: OrderedDict[Hashable, Mel] = OrderedDict()
+        self.lock = Lock()
+
+    def log_mel(self, audio: npt.NDArray[np.float32], window: Hashable = None) -> Mel:
+        """[mels, len(audio) // 160] of float32 mono at 16 kHz, [samples].
+
+        `window` names the place where the audio begins, for as long as it grows there.
+        """
+        # One more than is given back: it takes part in finding the loudest.
+        count = len(audio) // FRAME + 1
+        known = self._known(window, count)
+        at = 0 if known is None else known.shape[1]
+        new = self._log_power(audio, at, count)
+        log = new if known is None else np.concatenate([known, new], axis=1)
+        # A frame is final when the 200 samples after its middle are there.
+        final = max((len(audio) - N_FFT // 2) // FRAME + 1, 0)
+        if window is not None and min(final, count) > at:
+            self._keep(window, log[:, : min(final, count)])
+        scaled: Mel = (np.maximum(log, log.max() - 8.0) + 4.0) / np.float32(4.0)
+        return scaled[:, :-1]
+
+    def _known(self, window: Hashable, count: int) -> Mel | None:
+        with self.lock:
+            known = self.kept.get(window) if window is not None else None
+        # A shorter window than before, cut at a pause: its last frames have another right edge.
+        return known if known is None or known.shape[1] <= count else None
+
+    def _keep(self, window: Hashable, log: Mel) -> None:
+        with self.lock:
+            self.kept[window] = log
+            self.kept.move_to_end(window)
+            if len(self.kept) > KEPT_MAX:
+                self.kept.popitem(last=False)
+
+    def _log_power(self, audio: npt.NDArray[np.float32], first: int, count: int) -> Mel:
+        """log10 of the mel power of frames [first, count), [mels, frames]."""
+        half = N_FFT // 2
+        left, right = first * FRAME - half, (count - 1) * FRAME + half
+        piece = audio[max(left, 0) : right]
+        # As faster-whisper has it: mirrored at the beginning; after the end a frame of zeros, and
+        # then mirrored.
+        if left < 0:
+            mirrored = audio[1 : 1 - left][::-1]
+            piece = np.concatenate([np.zeros(-left - len(mirrored), np.float32), mirrored, piece])
+        missing = right - max(left, 0) - len(audio[max(left, 0) : right])
+        if missing > 0:
+            padded = np.concatenate([audio[-N_FFT:], np.zeros(FRAME, np.float32)])
+            tail = np.concatenate([np.zeros(FRAME, np.float32), padded[-2 : -2 - half : -1]])
+            piece = np.concatenate([piece, tail[:missing]])
+        if count <= first:
+            return np.zeros((len(self.filters), 0), np.float32)
+        frames = np.lib.stride_tricks.sliding_window_view(piece, N_FFT)[::FRAME]
+        spectrum = np.fft.rfft(frames * self.hann, axis=1)
+        power = spectrum.real**2 + spectrum.imag**2
+        out: Mel = np.log10(np.maximum(self.filters @ power.T, 1e-10))
+        return out
