@@ -28,7 +28,7 @@ class Features:
         filters = FeatureExtractor.get_mel_filters(16_000, N_FFT, n_mels=mels)
         self.filters = np.ascontiguousarray(filters, np.float32)  # [mels, 201]
         self.hann = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
-        self.kept: OrderedDict[Hashable, Mel] = OrderedDict()
+        self.kept: OrderedDict[Hashable, tuple[Mel, Mel]] = OrderedDict()  # with marks
         self.lock = Lock()
 
     def log_mel(self, audio: npt.NDArray[np.float32], window: Hashable = None) -> Mel:
@@ -38,26 +38,30 @@ class Features:
         """
         # One more than is given back: it takes part in finding the loudest.
         count = len(audio) // FRAME + 1
-        known = self._known(window, count)
+        marks = audio[::FRAME]
+        known = self._known(window, marks)
         at = 0 if known is None else known.shape[1]
         new = self._log_power(audio, at, count)
         log = new if known is None else np.concatenate([known, new], axis=1)
         # A frame is final when the 200 samples after its middle are there.
-        final = max((len(audio) - N_FFT // 2) // FRAME + 1, 0)
-        if window is not None and min(final, count) > at:
-            self._keep(window, log[:, : min(final, count)])
+        final = min(max((len(audio) - N_FFT // 2) // FRAME + 1, 0), count)
+        if window is not None and final > at:
+            self._keep(window, log[:, :final], marks[:final].copy())
         scaled: Mel = (np.maximum(log, log.max() - 8.0) + 4.0) / np.float32(4.0)
         return scaled[:, :-1]
 
-    def _known(self, window: Hashable, count: int) -> Mel | None:
+    def _known(self, window: Hashable, marks: Mel) -> Mel | None:
+        """The frames kept for a window. Not when it was cut back since, or when a sample of each
+        frame says that it is other audio."""
         with self.lock:
-            known = self.kept.get(window) if window is not None else None
-        # A shorter window than before, cut at a pause: its last frames have another right edge.
-        return known if known is None or known.shape[1] <= count else None
+            log, was = self.kept.get(window, (None, marks))
+        if log is None or not np.array_equal(was, marks[: len(was)]):
+            return None
+        return log
 
-    def _keep(self, window: Hashable, log: Mel) -> None:
+    def _keep(self, window: Hashable, log: Mel, marks: Mel) -> None:
         with self.lock:
-            self.kept[window] = log
+            self.kept[window] = (log, marks)
             self.kept.move_to_end(window)
             if len(self.kept) > KEPT_MAX:
                 self.kept.popitem(last=False)
