@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
     }
     print(on)
     print_table("offline", {name: result["figures"] for name, result in results.items()})
-    write_json(given.json, {"machine": on, "model": given.model, **results})
+    write_json(given.json, {"machine": on, "model": Path(given.model).name, **results})
 
 
 if __name__ == "__main__":
