@@ -6,10 +6,12 @@ one for the VAD, and as many for decoding as the model has lanes.
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
+from batch.asked import PROMPT_TOKENS_MAX, check, prompt_tokens
 from batch.backends.base import Backend, Task
 from batch.cadence import Cadence
 from batch.observer import Lane, Observer, Unobserved
@@ -17,7 +19,7 @@ from batch.options import EngineOptions
 from batch.scheduler import Scheduler
 from batch.stream import Stream
 from batch.vad import Vad
-from streaming.errors import BadMessage, EngineFailed, GoingAway, Overloaded
+from streaming.errors import EngineFailed, GoingAway, Overloaded
 from streaming.events import HOP, SAMPLE_RATE, Decode, Final, Hypothesis, Kind, Partial, Warned
 from streaming.options import AudioFormat, SessionOptions
 from streaming.session import Session
@@ -25,9 +27,9 @@ from streaming.terms import Terms
 
 logger = logging.getLogger("batch.engine")
 
-PROMPT_TOKENS_MAX = 150  # Whisper reads 223, those of earlier text included
 HOPS_MAX = 16  # of one stream in one call of the VAD: a burst does not hold up the others
 FILES_BESIDE_LIVE, FILE_HOPS_BESIDE_LIVE = 8, 4  # in one call of the VAD
+TICK_SECONDS, TICK_SECONDS_MAX = 0.0005, 0.016  # for each further stream
 STALLED_SECONDS = 60.0  # a batch that takes longer is reported as a fault
 
 
@@ -98,7 +100,7 @@ class Engine:
     @property
     def is_stalled(self) -> bool:
         """Whether the model has not answered for so long that something must be wrong."""
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         return any(now - began > STALLED_SECONDS for began in self.running.values())
 
     async def finish(self, seconds_max: float) -> None:
@@ -120,13 +122,13 @@ class Engine:
     def open(self, audio: AudioFormat, options: SessionOptions, *, lane: Lane = "live") -> Stream:
         """Raises Overloaded or GoingAway when it is full, BadMessage when it cannot be done."""
         self._admit(lane)
-        self._check(options)
+        check(options, self.backend.languages)
         window = (
             self.backend.window_seconds_max
             if lane == "live"
             else self.backend.file_window_seconds_max
         )
-        prompt, is_cut = self._prompt(options)
+        prompt, is_cut = prompt_tokens(options, self.backend.tokenize)
         sessions = []
         for channel in range(audio.channels):
             self.numbers += 1
@@ -162,34 +164,10 @@ class Engine:
         what = "streams" if lane == "live" else "files"
         raise Overloaded(f"the server is full: {most} {what} at once, {waiting} finals waiting")
 
-    def _check(self, options: SessionOptions) -> None:
-        known = self.backend.languages
-        if options.language is not None and options.language not in known:
-            raise BadMessage(
-                f"language: the model does not know {options.language!r}",
-                field="language",
-                allowed=", ".join(["auto", *sorted(known)]),
-            )
-        if options.task == "translate" and known == {"en"}:
-            raise BadMessage(
-                "task: the model knows English only and cannot translate",
-                field="task",
-                allowed="transcribe",
-            )
-
-    def _prompt(self, options: SessionOptions) -> tuple[tuple[int, ...], bool]:
-        """Tokens of prompt and key terms, and whether some had to be left out. The key terms come
-        last: Whisper heeds the end of a prompt most."""
-        terms = self.backend.tokenize(", ".join(options.key_terms)) if options.key_terms else ()
-        prompt = self.backend.tokenize(options.prompt) if options.prompt.strip() else ()
-        room = max(PROMPT_TOKENS_MAX - len(terms), 0)
-        kept = prompt[max(len(prompt) - room, 0) :] + terms[:PROMPT_TOKENS_MAX]
-        return kept, len(kept) < len(prompt) + len(terms)
-
     def configure(self, stream: Stream, options: SessionOptions) -> None:
         """Called by the stream. Raises BadMessage."""
-        self._check(options)
-        prompt, _ = self._prompt(options)
+        check(options, self.backend.languages)
+        prompt, _ = prompt_tokens(options, self.backend.tokenize)
         for session in stream.sessions:
             session.configure(options, prompt)
 
@@ -203,6 +181,7 @@ class Engine:
             _, _, row = self.owners.pop(number)
             self.vad.remove(row)
             self.scheduler.forget(number)
+            self.backend.forget(number)
             self.listening.pop(number, None)
         self.observer.stream_closed(stream.lane)
         self.emptied.set()
@@ -221,7 +200,7 @@ class Engine:
 
     def _deliver(self, stream: Stream, session: Session) -> None:
         """Requests to the scheduler, events to the holder."""
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         number, channel = session.terms.stream, session.terms.channel
         for decode in session.requests.waiting:
             if decode.kind in (Kind.PARTIAL, Kind.EARLY):
@@ -251,16 +230,19 @@ class Engine:
         loop = asyncio.get_running_loop()
         while True:
             await self.audio_came.wait()
+            # Alone, a hop is scored as it comes; with many streams, waiting a little lets one call
+            # score a hop of many of them.
+            await asyncio.sleep(min(TICK_SECONDS_MAX, TICK_SECONDS * (len(self.streams) - 1)))
             self.audio_came.clear()
             ready = self._ready()
             if not ready:
                 continue
-            began = loop.time()
+            began = time.monotonic()
             hops = [session.hops(count) for _, session, _, count in ready]
             rows = [row for _, _, row, _ in ready]
             fresh = self.vad.take_fresh(rows)
             scores = await loop.run_in_executor(self.vad_thread, self.vad.score, rows, hops, fresh)
-            self.observer.scored(len(ready), loop.time() - began)
+            self.observer.scored(len(ready), time.monotonic() - began)
             for (stream, session, _, _), probabilities in zip(ready, scores, strict=True):
                 if session.terms.stream in self.owners:
                     with self._guarding(stream):
@@ -301,9 +283,8 @@ class Engine:
     # ---- the model's loop
 
     async def decode_forever(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            now = loop.time()
+            now = time.monotonic()
             self.scheduler.interval = self.cadence.interval(now)
             while len(self.running) < self.backend.lanes:
                 batch = self.scheduler.next_batch(now, self._files_allowed())
@@ -334,7 +315,6 @@ class Engine:
         self.work_came.clear()
 
     async def _run(self, number: int, batch: Sequence[Decode]) -> None:
-        loop = asyncio.get_running_loop()
         try:
             tasks = []
             for decode in batch:
@@ -344,9 +324,9 @@ class Engine:
                 else:
                     self.observer.late(decode.kind)
             if tasks:
-                began = loop.time()
+                began = time.monotonic()
                 answers = await self._decode(tasks)
-                took = loop.time() - began
+                took = time.monotonic() - began
                 kind = min(t.decode.kind for t in tasks)
                 self.observer.decoded(kind, len(tasks), took)
                 if kind in (Kind.PARTIAL, Kind.EARLY):

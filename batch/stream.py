@@ -1,6 +1,7 @@
 """The handle that a connection or a file job holds: one format, one session for each channel."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from batch.media import LiveContainer
+from batch.live_container import LiveContainer
 from batch.observer import Lane
 from streaming.audio import AudioDecoder, Samples
 from streaming.errors import BadAudio, BadMessage, TranscriptionError
@@ -197,7 +198,7 @@ class Stream:
             session.feed(pcm[:, channel])
         if self.container is not None and self._buffers_full():
             self.container.hold()
-        self.arrivals.append((self.sessions[0].buffer.end, self.loop.time()))
+        self.arrivals.append((self.sessions[0].buffer.end, time.monotonic()))
         self.owner.changed(self)
 
     def _end(self) -> None:
@@ -274,24 +275,28 @@ class Stream:
 
     def _arrival(self, position: int) -> float:
         """When the sample before `position` arrived."""
-        found = self.loop.time()
+        found = time.monotonic()
         for end, at in reversed(self.arrivals):
             if end < position:
                 break
             found = at
         return found
 
+    def _owes_error(self) -> bool:
+        return self.error is not None and not self.is_told
+
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Events in order; ends after `Done`. Raises what made the stream fail, once, after the
         events before it: reading may then go on to `Done` if the stream was closed."""
         while True:
-            while self.events:
+            while self.events and not (self._owes_error() and isinstance(self.events[0], Done)):
                 event = self.events.popleft()
                 yield event
                 if isinstance(event, Done):
                     self.abandon()
                     return
-            if self.error is not None and not self.is_told:
+            if self._owes_error():
+                assert self.error is not None
                 self.is_told = True
                 raise self.error
             if self.is_over:

@@ -16,7 +16,7 @@ POLL_SECONDS = 0.1
 class DrainingServer(uvicorn.Server):
     """On the first signal live streams get their finals and `done`, and files their time.
 
-    Only then does uvicorn stop, which closes every WebSocket at once. A second signal does not wait.
+    Only then does uvicorn stop, which closes every WebSocket at once. A second signal ends it.
     """
 
     def __init__(self, config: uvicorn.Config, engine: Engine, seconds_max: float) -> None:

@@ -15,6 +15,7 @@ from streaming.events import END_MARKS, Word, samples
 AGE = samples(400)
 AGE_MARKED = samples(1000)  # of a word with an end mark: what follows often takes it back
 MARGIN = samples(350)
+CONFIDENCE_MIN = 0.6
 
 
 @dataclass(slots=True)
@@ -54,5 +55,6 @@ class Agreement:
         seen = self.seen[at]
         age = AGE_MARKED if word.text[-1] in END_MARKS else AGE
         stood = seen.count >= 2 and window_end - seen.since >= age
+        sure = not word.confidence or word.confidence >= CONFIDENCE_MIN  # 0 is not measured
         # Without tokens the model could not be made to keep it.
-        return stood and word.end <= window_end - MARGIN and bool(word.tokens)
+        return stood and sure and word.end <= window_end - MARGIN and bool(word.tokens)

@@ -6,10 +6,12 @@ reached the audio sent before it, so order is kept without waiting.
 """
 
 from collections import deque
+from dataclasses import replace
 
 from streaming import quality
 from streaming.audio import AudioBuffer, Samples
 from streaming.events import (
+    END_MARKS,
     HOP,
     SAMPLE_RATE,
     Decode,
@@ -22,6 +24,7 @@ from streaming.events import (
     Reason,
     SpeechEnded,
     SpeechStarted,
+    Word,
     samples,
 )
 from streaming.finals import LANGUAGE_SURE, Finals
@@ -240,6 +243,8 @@ class Session:
             return
         utterance.shown_serial = decode.serial
         utterance.shown = words
+        if decode.kind is Kind.PARTIAL:
+            words = _open_ended(words)
         utterance.partial = Partial(
             utterance=utterance.number,
             start=utterance.onset,
@@ -299,3 +304,10 @@ class Session:
     def drain(self) -> list[Event]:
         events, self.events = self.events, []
         return events
+
+
+def _open_ended(words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """Without the mark that ends the last word: while the speaker goes on it comes and goes."""
+    last = words[-1]
+    text = last.text.rstrip("".join(END_MARKS))
+    return (*words[:-1], replace(last, text=text)) if text else words

@@ -23,6 +23,9 @@ class Fault:
     def tokenize(self, text: str) -> tuple[int, ...]:
         return self.backend.tokenize(text)
 
+    def forget(self, stream: int) -> None:
+        self.backend.forget(stream)
+
     def group(self, decode: Decode) -> object:
         return self.backend.group(decode)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from streaming.agreement import AGE, MARGIN, Agreement
 from streaming.events import Word, samples
 
@@ -63,3 +65,11 @@ def test_stable_words_survive_a_contradiction() -> None:
     agreement.push(words("close it"), samples(2600))
     agreement.push(words("close it"), samples(3600))
     assert stable(agreement) == "open the door"
+
+
+def test_a_word_the_model_doubts_is_not_stable() -> None:
+    doubtful = (replace(words("much")[0], confidence=0.4), *words("account number is")[1:])
+    agreement = Agreement()
+    agreement.push(doubtful, samples(2000))
+    agreement.push(doubtful, samples(3000))
+    assert stable(agreement) == ""

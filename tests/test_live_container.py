@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from batch.media import FULL_BYTES, PENDING_BYTES_MAX, LiveContainer
+from batch.live_container import FULL_BYTES, PENDING_BYTES_MAX, LiveContainer
 from streaming.errors import BadAudio, TooLarge, TranscriptionError
 from tests.sounds import Samples, loudness, media, pieces, tone
 

@@ -367,3 +367,11 @@ def test_what_was_misheard_in_a_pause_does_not_count_once_speech_goes_on() -> No
     bench.hear(0.9, 10)
     bench.hear(0.0, 20)
     assert bench.newest(Kind.FINAL).attempt == 0
+
+
+def test_an_end_mark_is_not_shown_before_silence_begins() -> None:
+    bench = spoken()
+    bench.answer(bench.newest(Kind.PARTIAL), "open it.")
+    bench.hear(0.0, 4)
+    bench.answer(bench.newest(Kind.EARLY), "open it.")
+    assert bench.texts(Partial) == ["open it", "open it."]

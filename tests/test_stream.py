@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from batch.asked import prompt_tokens
 from batch.backends.base import Task
 from batch.backends.whisper import WhisperBackend
 from batch.engine import Engine
@@ -175,7 +176,7 @@ async def test_a_prompt_that_is_too_long_is_cut_and_said_to_be(engine: Engine) -
 
 async def test_key_terms_survive_a_long_prompt(engine: Engine) -> None:
     options = ENGLISH.model_copy(update={"prompt": "hello " * 300, "key_terms": ("coffee",)})
-    prompt, is_cut = engine._prompt(options)
+    prompt, is_cut = prompt_tokens(options, engine.backend.tokenize)
     term = engine.backend.tokenize("coffee")
     assert is_cut
     assert prompt[-len(term) :] == term

@@ -72,5 +72,8 @@ class Backend(Protocol):
     def group(self, decode: Decode) -> object:
         """Requests with equal groups may share a batch."""
 
+    def forget(self, stream: int) -> None:
+        """The stream has gone: let go of what was kept for it, if anything."""
+
     def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
         """One hypothesis a task, in order. Raises whatever the library raises."""

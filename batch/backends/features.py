@@ -6,8 +6,7 @@ normalisation, which depends on the window's loudest frame; only what is new is 
 faster-whisper's `FeatureExtractor` within rounding.
 """
 
-from collections import OrderedDict
-from collections.abc import Hashable
+from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
@@ -18,7 +17,13 @@ Mel = npt.NDArray[np.float32]
 
 N_FFT = 400
 FRAME = 160  # samples between two frames
-KEPT_MAX = 512  # windows; a quarter of a megabyte each, for 8 s
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    start: int
+    log: Mel
+    marks: Mel  # a sample of each frame
 
 
 class Features:
@@ -28,43 +33,44 @@ class Features:
         filters = FeatureExtractor.get_mel_filters(16_000, N_FFT, n_mels=mels)
         self.filters = np.ascontiguousarray(filters, np.float32)  # [mels, 201]
         self.hann = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
-        self.kept: OrderedDict[Hashable, tuple[Mel, Mel]] = OrderedDict()  # with marks
+        self.kept: dict[int, Kept] = {}  # by stream
         self.lock = Lock()
 
-    def log_mel(self, audio: npt.NDArray[np.float32], window: Hashable = None) -> Mel:
+    def log_mel(
+        self, audio: npt.NDArray[np.float32], stream: int | None = None, start: int = 0
+    ) -> Mel:
         """[mels, len(audio) // 160] of float32 mono at 16 kHz, [samples].
 
-        `window` names the place where the audio begins, for as long as it grows there.
+        With `stream`, frames are kept for the next window of that stream that begins at `start`.
         """
         # One more than is given back: it takes part in finding the loudest.
         count = len(audio) // FRAME + 1
         marks = audio[::FRAME]
-        known = self._known(window, marks)
+        known = self._known(stream, start, marks)
         at = 0 if known is None else known.shape[1]
         new = self._log_power(audio, at, count)
         log = new if known is None else np.concatenate([known, new], axis=1)
         # A frame is final when the 200 samples after its middle are there.
         final = min(max((len(audio) - N_FFT // 2) // FRAME + 1, 0), count)
-        if window is not None and final > at:
-            self._keep(window, log[:, :final], marks[:final].copy())
+        if stream is not None and final > at:
+            kept = Kept(start, log[:, :final].copy(), marks[:final].copy())
+            with self.lock:
+                self.kept[stream] = kept
         scaled: Mel = (np.maximum(log, log.max() - 8.0) + 4.0) / np.float32(4.0)
         return scaled[:, :-1]
 
-    def _known(self, window: Hashable, marks: Mel) -> Mel | None:
+    def forget(self, stream: int) -> None:
+        with self.lock:
+            self.kept.pop(stream, None)
+
+    def _known(self, stream: int | None, start: int, marks: Mel) -> Mel | None:
         """The frames kept for a window. Not when it was cut back since, or when a sample of each
         frame says that it is other audio."""
         with self.lock:
-            log, was = self.kept.get(window, (None, marks))
-        if log is None or not np.array_equal(was, marks[: len(was)]):
+            kept = self.kept.get(stream) if stream is not None else None
+        if kept is None or kept.start != start:
             return None
-        return log
-
-    def _keep(self, window: Hashable, log: Mel, marks: Mel) -> None:
-        with self.lock:
-            self.kept[window] = (log, marks)
-            self.kept.move_to_end(window)
-            if len(self.kept) > KEPT_MAX:
-                self.kept.popitem(last=False)
+        return kept.log if np.array_equal(kept.marks, marks[: len(kept.marks)]) else None
 
     def _log_power(self, audio: npt.NDArray[np.float32], first: int, count: int) -> Mel:
         """log10 of the mel power of frames [first, count), [mels, frames]."""

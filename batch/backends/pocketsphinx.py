@@ -50,6 +50,9 @@ class PocketSphinxBackend:
         noise = np.random.default_rng(0).normal(0, 0.01, SAMPLE_RATE).astype(np.float32)
         self.decode([Task(Decode(0, 0, 0, Kind.FINAL, 0, SAMPLE_RATE), noise)])
 
+    def forget(self, stream: int) -> None:
+        """Nothing is kept."""
+
     def tokenize(self, text: str) -> tuple[int, ...]:
         return ()
 

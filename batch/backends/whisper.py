@@ -102,6 +102,9 @@ class WhisperBackend:
         decode = Decode(0, 0, 0, Kind.FINAL, 0, len(audio), language, full=full)
         self.decode([Task(decode, audio)])
 
+    def forget(self, stream: int) -> None:
+        self.features.forget(stream)
+
     def tokenize(self, text: str) -> tuple[int, ...]:
         # What looks like a special token in a client's text must not become one.
         end = self.text.token_to_id("<|endoftext|>")
@@ -167,9 +170,9 @@ class WhisperBackend:
         out = np.zeros((len(batch), self.model.n_mels, frames), np.float32)
         for row, task in enumerate(batch):
             decode = task.decode
-            is_live = decode.kind is not Kind.FILE
-            window = (decode.stream, decode.utterance, decode.start) if is_live else None
-            mel = self.features.log_mel(task.audio, window)
+            # A file's windows do not grow.
+            stream = None if decode.kind is Kind.FILE else decode.stream
+            mel = self.features.log_mel(task.audio, stream, decode.start)
             count = min(mel.shape[1], frames)
             out[row, :, :count] = mel[:, :count]
         return out
