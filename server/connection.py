@@ -95,6 +95,7 @@ class Connection:
                     return
                 for command in self.protocol.decode(message):
                     await self._obey(command)
+                self._check_outbox()
             except TranscriptionError as error:
                 await self._object(error)
             count += 1
@@ -191,14 +192,18 @@ class Connection:
                         self.error = GoingAway("the server is shutting down")
                         await self._send(self.protocol.refuse(self.error, fatal=True))
                     await self._send(self.protocol.encode(event))
-                    if len(stream.events) > self.limits.outbox_messages_max:
-                        raise SlowReader
+                    self._check_outbox()
                 return
             except TranscriptionError as error:
                 if self.error is None:
                     await self._object(error)
                 if isinstance(error, (EngineFailed, GoingAway)):
                     return
+
+    def _check_outbox(self) -> None:
+        waiting = 0 if self.stream is None else len(self.stream.events)
+        if waiting > self.limits.outbox_messages_max:
+            raise SlowReader
 
     async def _send(self, messages: Iterable[Message]) -> None:
         for message in messages:

@@ -333,8 +333,9 @@ async def blast(client: Raw, opcode: Opcode, data: bytes, seconds: float) -> Non
     [
         (Opcode.TEXT, json.dumps({"type": "marker", "id": "m" * 100}).encode()),
         (Opcode.TEXT, json.dumps({"type": "n" * 60}).encode()),
+        (Opcode.PING, b"p" * 125),
     ],
-    ids=["markers", "bad messages"],
+    ids=["markers", "bad messages", "pings"],
 )
 async def test_a_client_that_sends_and_never_reads_costs_no_memory(
     strict: Server, opcode: Opcode, data: bytes

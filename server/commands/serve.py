@@ -39,6 +39,7 @@ def serve(config: Config) -> int:
     from server.app import create_app
     from server.draining import DrainingServer
     from server.metrics import Metrics
+    from server.websocket import BoundedWebSocket
 
     set_up_logs(config.log_level)
     metrics = Metrics()
@@ -55,7 +56,7 @@ def serve(config: Config) -> int:
         port=config.port,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         http="auto",
-        ws="websockets-sansio",
+        ws=BoundedWebSocket,
         ws_max_size=config.limits.message_bytes_max,
         ws_ping_interval=20.0,
         ws_ping_timeout=20.0,
