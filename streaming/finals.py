@@ -65,7 +65,7 @@ class Finals:
         for utterance in self.ending:
             for part in utterance.parts:
                 if part.serial == decode.serial and part.is_open:
-                    part.dropped_from = part.start
+                    part.dropped = (part.start, part.end)
 
     def _take_early(self, utterance: Utterance, decode: Decode, found: Hypothesis) -> None:
         """Asked before the endpoint, answered after it: the final, if it saw all the speech."""
@@ -73,10 +73,20 @@ class Finals:
         is_current = decode.serial == utterance.early and decode.end > utterance.speech_end
         if not is_current or len(utterance.parts) > 1 or part.attempt > 0:
             return
-        missing = quality.uncovered(found, utterance.onset, utterance.speech_end)
+        missing = self.missing(utterance, found, part.start, utterance.speech_end)
         broken = quality.fault(found, decode.end - decode.start)
         if not (missing or broken) and self.is_kept(utterance, found):
             part.hypothesis = found
+
+    @staticmethod
+    def missing(
+        utterance: Utterance, found: Hypothesis, start: int, speech_end: int
+    ) -> tuple[int, int] | None:
+        """Speech between `start` and `speech_end` that the words do not cover."""
+        tail = quality.uncovered(found, max(start, utterance.onset), speech_end)
+        if tail:
+            return speech_end - tail, speech_end
+        return quality.gap(found, utterance.heard, speech_end)
 
     def is_kept(self, utterance: Utterance, found: Hypothesis) -> bool:
         """Whether the final may be `found`, by what partials have promised."""
@@ -87,8 +97,7 @@ class Finals:
         speech_end = min(utterance.speech_end, part.end)
         broken = quality.fault(found, part.end - part.start)
         silent = quality.is_silence(found)
-        start = max(part.start, utterance.onset)
-        missing = 0 if silent else quality.uncovered(found, start, speech_end)
+        missing = self.missing(utterance, found, part.start, speech_end)
         if silent or not (broken or missing):
             part.hypothesis = found
             return
@@ -98,10 +107,9 @@ class Finals:
         elif len(utterance.parts) == 1 and part.end - part.start >= 2 * PART_MIN:
             self._split(utterance, part)
         elif broken:
-            part.dropped_from = part.start
+            part.dropped = (part.start, part.end)
         else:
-            part.hypothesis = found
-            part.dropped_from = speech_end - missing
+            part.hypothesis, part.dropped = found, missing
 
     def _split(self, utterance: Utterance, part: Part) -> None:
         middle = part.start + _quiet_middle(self.buffer.read(part.start, part.end))
@@ -149,14 +157,15 @@ class Finals:
 
     def _settle(self, part: Part) -> list[Event]:
         """Enter a part into the account; a warning for what was dropped of it."""
-        lost = part.dropped_from
-        if lost is None:
-            self.ledger.settle(part.end, "silence" if part.is_silent else "transcribed")
-            return []
-        self.ledger.settle(lost, "transcribed")
-        self.ledger.settle(part.end, "dropped")
-        message = "speech was heard here that could not be transcribed"
-        return [Warned("untranscribed", message, lost, part.end, self.channel)]
+        events: list[Event] = []
+        if part.dropped is not None:
+            start, end = part.dropped
+            self.ledger.settle(start, "transcribed")
+            self.ledger.settle(end, "dropped")
+            message = "speech was heard here that could not be transcribed"
+            events.append(Warned("untranscribed", message, start, end, self.channel))
+        self.ledger.settle(part.end, "silence" if part.is_silent else "transcribed")
+        return events
 
     def account(self, received: int) -> Account:
         """Once everything has been answered; what is left is silence."""

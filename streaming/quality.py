@@ -4,8 +4,10 @@ Thresholds as in Radford et al. 2022 (§4.5) where there are such.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
-from streaming.events import SAMPLE_RATE, Hypothesis, Word, samples
+from streaming.events import HOP, SAMPLE_RATE, Hypothesis, Word, samples
 
 COMPRESSION_MAX = 2.4
 LOG_PROBABILITY_MIN = -1.0
@@ -13,6 +15,9 @@ NO_SPEECH_MAX = 0.6
 REPEATS_MAX = 4  # of the same one to four words, one after the other
 WORDS_A_SECOND_MAX = 8
 COVERAGE_GAP_MAX = samples(1000)
+SPEECH = 0.5  # the probability from which a hop counts as speech
+WORD_MAX = samples(1800)  # no word takes so long, nor does the alignment err by so much
+WORD_USUAL = samples(600)
 
 
 def is_silence(hypothesis: Hypothesis) -> bool:
@@ -57,6 +62,34 @@ def fault(hypothesis: Hypothesis, duration: int) -> str:
     ):
         return "too many words"
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the VAD heard of an utterance: a speech probability a hop, from its onset."""
+
+    onset: int
+    probabilities: tuple[float, ...]
+
+    def speech(self, low: int, high: int) -> int:
+        """Samples of speech in [low, high)."""
+        first = max((low - self.onset) // HOP, 0)
+        last = max((high - self.onset) // HOP, 0)
+        return HOP * sum(p >= SPEECH for p in self.probabilities[first:last])
+
+
+def gap(hypothesis: Hypothesis, heard: Heard, end: int) -> tuple[int, int] | None:
+    """A stretch inside a window in which more was said than one word can be; None without one.
+
+    Whisper now and then skips a sentence between two others, and its alignment then gives the time
+    to the word before.
+    """
+    words = hypothesis.words
+    starts = [*(word.start for word in words), end]
+    for at, following in pairwise(starts):
+        if heard.speech(at, following) > WORD_MAX:
+            return at + WORD_USUAL, following
+    return None
 
 
 def uncovered(hypothesis: Hypothesis, start: int, speech_end: int) -> int:

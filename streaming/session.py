@@ -153,10 +153,14 @@ class Session:
         utterance.reason = reason
         utterance.speech_end = min(self.segmenter.speech_end, at)
         utterance.end = max(min(utterance.speech_end + TAIL, at), utterance.start)
+        utterance.heard = self._heard(utterance)
         if reason is not Reason.LENGTH:
             self.segmenter.end()
         self.events.append(SpeechEnded(utterance.speech_end, self.terms.channel))
         self.finals.add(utterance, self._known(utterance))
+
+    def _heard(self, utterance: Utterance) -> quality.Heard:
+        return quality.Heard(utterance.onset, tuple(self.segmenter.history))
 
     def _cut(self) -> None:
         """As long as an utterance may be: cut at a pause, else between two words."""
@@ -232,7 +236,8 @@ class Session:
         broken = quality.fault(found, decode.end - decode.start)
         if decode.kind is Kind.EARLY:
             speech_end = min(self.segmenter.speech_end, decode.end)
-            missing = quality.uncovered(found, utterance.onset, speech_end)
+            utterance.heard = self._heard(utterance)
+            missing = self.finals.missing(utterance, found, utterance.start, speech_end)
             utterance.attempt = 1 if broken or missing else 0
             if not (broken or missing) and self.finals.is_kept(utterance, found):
                 utterance.candidate, utterance.candidate_end = found, decode.end

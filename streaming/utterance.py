@@ -22,11 +22,11 @@ class Part:
     attempt: int = 0
     serial: int = -1  # of the request whose answer it waits for
     hypothesis: Hypothesis | None = None
-    dropped_from: int | None = None  # what follows could not be transcribed
+    dropped: tuple[int, int] | None = None  # what of it could not be transcribed
 
     @property
     def is_open(self) -> bool:
-        return self.hypothesis is None and self.dropped_from is None
+        return self.hypothesis is None and self.dropped is None
 
     @property
     def is_silent(self) -> bool:
@@ -57,6 +57,7 @@ class Utterance:
     end: int = 0
     speech_end: int = 0
     reason: Reason = Reason.SILENCE
+    heard: quality.Heard = field(default_factory=lambda: quality.Heard(0, ()))
     parts: list[Part] = field(default_factory=list)
 
     @property

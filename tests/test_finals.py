@@ -5,6 +5,7 @@ import numpy as np
 from streaming.events import (
     HOP,
     Account,
+    Decode,
     Done,
     Final,
     Hypothesis,
@@ -151,3 +152,35 @@ def test_speech_to_which_the_model_says_nothing_is_asked_for_again_and_reported(
     bench.answer(bench.newest(Kind.FINAL), "", no_speech_probability=0.1)
     assert [w.code for w in bench.of(Warned)] == ["untranscribed"]
     assert bench.texts(Final) == [""]
+
+
+def said_with_a_hole(bench: Bench, decode: Decode) -> None:
+    """Words for the first and the last second of five."""
+    words = (
+        Word("open", samples(200), samples(700), 0.9),
+        Word("door.", samples(700), samples(1200), 0.9),
+        Word("stop", samples(4200), samples(4700), 0.9),
+    )
+    bench.session.accept(decode, Hypothesis(words=words))
+    bench.collect()
+
+
+def test_a_sentence_that_is_skipped_in_the_middle_is_noticed() -> None:
+    bench = Bench()
+    bench.hear(0.9, 156)
+    bench.hear(0.0, 20)
+    said_with_a_hole(bench, bench.newest(Kind.FINAL))
+    assert bench.newest(Kind.FINAL).attempt == 1
+    bench.answer(bench.newest(Kind.FINAL), "open the door please now and then we stop")
+    assert bench.texts(Final) == ["open the door please now and then we stop"]
+
+
+def test_a_pause_in_the_middle_is_no_missing_sentence() -> None:
+    bench = Bench(endpointing={"silence_ms": 5000, "silence_confident_ms": 5000})
+    bench.hear(0.9, 40)
+    bench.hear(0.0, 90)
+    bench.hear(0.9, 26)
+    bench.session.finalize()
+    said_with_a_hole(bench, bench.newest(Kind.FINAL))
+    assert bench.of(Warned) == []
+    assert len(bench.of(Final)) == 1
