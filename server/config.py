@@ -19,8 +19,8 @@ from pydantic_settings import (
 )
 
 from batch.options import EngineOptions, ModelOptions
-from server.rest.native import FileLimits
-from streaming.options import Options, SessionOptions
+from server.limits import FileLimits, Limits
+from streaming.options import SessionOptions
 
 PREFIX = "STENTOR_"
 FILE = Path("stentor.toml")
@@ -29,25 +29,6 @@ FILE_VARIABLE = "STENTOR_CONFIG"
 
 class ConfigError(Exception):
     """What is wrong with the configuration, a line for each field."""
-
-
-class Limits(Options):
-    """What one connection may take."""
-
-    message_bytes_max: Annotated[int, Field(ge=1024, le=1 << 30)] = 8 << 20
-    """A larger WebSocket message closes the connection."""
-    start_seconds_max: Annotated[float, Field(gt=0)] = 10.0
-    """Time for the first message."""
-    idle_seconds_max: Annotated[float, Field(gt=0)] = 300.0
-    """Time between two messages."""
-    session_seconds_max: Annotated[float, Field(gt=0)] = 4 * 3600.0
-    """Length of a connection."""
-    outbox_messages_max: Annotated[int, Field(ge=10)] = 1000
-    """Events that may wait for a client that reads slowly."""
-    send_seconds_max: Annotated[float, Field(gt=0)] = 10.0
-    """Time for the client to take one message."""
-    shutdown_seconds_max: Annotated[int, Field(ge=0)] = 20
-    """Time for open utterances to be finished when the server is told to stop."""
 
 
 class Config(BaseSettings):

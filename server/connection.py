@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from batch.engine import Engine
 from batch.stream import Stream
-from server.config import Limits
+from server.limits import Limits
 from server.protocols.base import (
     Audio,
     Command,

@@ -15,7 +15,8 @@ import uvicorn
 from starlette.applications import Starlette
 
 from batch.engine import Engine
-from server.rest.native import FileLimits, routes
+from server.limits import FileLimits
+from server.rest.native import routes
 
 PATH = "/v1/transcribe"
 EVENTS = {"accept": "text/event-stream"}

@@ -1,6 +1,7 @@
 """Anything at all as a message of the native protocol: commands, or an error that can be sent."""
 
 import json
+import os
 from typing import Any
 
 import msgpack
@@ -15,11 +16,12 @@ from streaming.options import AudioFormat, EndpointingOptions, SessionOptions
 Fields = dict[str, Any]
 
 COMMANDS = (Audio, Configure, Finalize, Mark, Start, Stop)
+EXAMPLES = os.environ.get("FUZZ_EXAMPLES")  # `make fuzz` tries many more, and others each time
 BOUNDED = settings(
-    max_examples=400,
+    max_examples=int(EXAMPLES or 400),
     deadline=None,
     database=None,
-    derandomize=True,
+    derandomize=EXAMPLES is None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from batch.engine import Engine
 from batch.files import FileRequest, Progress, Transcript, transcribe, transcribe_whole
+from server.limits import FileLimits
 from server.render import Format, as_json, render, segment
 from server.rest.upload import Incoming, answer_early, received
 from server.validation import Language, bad_message
@@ -34,19 +35,6 @@ logger = logging.getLogger("server.rest.native")
 
 Result = TypeVar("Result")
 Told = AsyncGenerator[Progress | events.Final | Transcript, None]
-
-
-class FileLimits(Options):
-    """What one file may take, and how many of them."""
-
-    upload_bytes_max: Annotated[int, Field(ge=1)] = 2 << 30
-    """Size of an upload."""
-    upload_pause_seconds_max: Annotated[float, Field(gt=0)] = 60.0
-    """Time in which nothing of an upload arrives."""
-    uploads_max: Annotated[int, Field(ge=1)] = 100
-    """Uploads at once, those being transcribed included: each is a temporary file."""
-    duration_seconds_max: Annotated[float, Field(gt=0)] = 6 * 3600.0
-    """Length of the audio."""
 
 
 def _terms(value: object) -> object:
