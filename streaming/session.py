@@ -248,8 +248,7 @@ class Session:
             return
         utterance.shown_serial = decode.serial
         utterance.shown = words
-        if decode.kind is Kind.PARTIAL:
-            words = _open_ended(words)
+        words = _open_ended(words)
         utterance.partial = Partial(
             utterance=utterance.number,
             start=utterance.onset,
@@ -312,7 +311,7 @@ class Session:
 
 
 def _open_ended(words: tuple[Word, ...]) -> tuple[Word, ...]:
-    """Without the mark that ends the last word: while the speaker goes on it comes and goes."""
+    """Without the mark that ends the last word: it comes and goes at every pause."""
     last = words[-1]
     text = last.text.rstrip("".join(END_MARKS))
     return (*words[:-1], replace(last, text=text)) if text else words

@@ -369,9 +369,11 @@ def test_what_was_misheard_in_a_pause_does_not_count_once_speech_goes_on() -> No
     assert bench.newest(Kind.FINAL).attempt == 0
 
 
-def test_an_end_mark_is_not_shown_before_silence_begins() -> None:
+def test_an_end_mark_comes_with_the_final_and_not_before() -> None:
     bench = spoken()
     bench.answer(bench.newest(Kind.PARTIAL), "open it.")
     bench.hear(0.0, 4)
     bench.answer(bench.newest(Kind.EARLY), "open it.")
-    assert bench.texts(Partial) == ["open it", "open it."]
+    bench.hear(0.0, 20)
+    assert bench.texts(Partial) == ["open it"]
+    assert bench.texts(Final) == ["open it."]
