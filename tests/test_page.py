@@ -12,6 +12,7 @@ import pytest
 from playwright.async_api import ConsoleMessage, Locator, Page, Request, async_playwright, expect
 
 from tests.conftest import ROOT, Recording
+from tests.test_readme import snippet
 
 pytestmark = pytest.mark.browser
 
@@ -150,3 +151,16 @@ async def test_it_fits_a_phone(server_url: str) -> None:
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         await expect(page.locator("#record")).to_be_in_viewport()
         await page.screenshot(path=ARTEFACTS / "phone.png")
+
+
+async def test_the_readmes_javascript_client_works(
+    server_url: str, voice: tuple[Path, str]
+) -> None:
+    path, text = voice
+    code = snippet("js").replace("ws://127.0.0.1:8000", server_url.replace("http", "ws"))
+    async with (
+        opened(server_url, *microphone(path)) as page,
+        page.expect_console_message(lambda message: text in message.text, timeout=PATIENCE_MS),
+    ):
+        logged = code.replace("JSON.parse(data)", "data")
+        await page.evaluate(f"async () => {{ {logged} }}")
