@@ -10,8 +10,9 @@ from typing import Any, Final, Literal
 import pysubs2
 
 from batch.files import Transcript
+from server.accounts import account
 from streaming import events
-from streaming.events import SAMPLE_RATE, Account, Warned, Word, join, seconds
+from streaming.events import SAMPLE_RATE, Warned, Word, join, seconds
 
 Format = Literal["json", "text", "srt", "vtt", "tsv"]
 
@@ -60,14 +61,14 @@ def as_json(transcript: Transcript) -> dict[str, Any]:
             {
                 "channel": channel,
                 "text": _text(f for f in finals if f.channel == channel),
-                "account": _account(account),
+                "account": account(one),
             }
-            for channel, account in enumerate(transcript.accounts)
+            for channel, one in enumerate(transcript.accounts)
         ]
     return whole | {
         "model": asdict(transcript.model),
         "warnings": [_warning(warning) for warning in transcript.warnings],
-        "account": _account(_sum(transcript.accounts)),
+        "account": account(*transcript.accounts),
     }
 
 
@@ -101,19 +102,6 @@ def _warning(warning: Warned) -> dict[str, Any]:
         "start": seconds(warning.start),
         "end": seconds(warning.end),
     }
-
-
-def _account(account: Account) -> dict[str, int]:
-    return {**asdict(account), "sample_rate": SAMPLE_RATE}
-
-
-def _sum(accounts: tuple[Account, ...]) -> Account:
-    return Account(
-        sum(a.received for a in accounts),
-        sum(a.transcribed for a in accounts),
-        sum(a.silence for a in accounts),
-        sum(a.dropped for a in accounts),
-    )
 
 
 def _language(finals: Iterable[events.Final]) -> tuple[str | None, float]:

@@ -9,6 +9,7 @@ import msgpack
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from batch.backends.base import ModelInfo
+from server.accounts import account
 from server.protocols.base import (
     Audio,
     Command,
@@ -22,8 +23,6 @@ from server.protocols.base import (
 from server.validation import Language, bad_message
 from streaming.errors import BadAudio, BadMessage, TranscriptionError
 from streaming.events import (
-    SAMPLE_RATE,
-    Account,
     Done,
     Event,
     Final,
@@ -259,8 +258,8 @@ class Native:
                 }
             case Done(accounts=accounts):
                 return "done", {
-                    "account": _account(_sum(accounts)),
-                    "channels": [_account(a) for a in accounts],
+                    "account": account(*accounts),
+                    "channels": [account(a) for a in accounts],
                 }
             case _:
                 assert_never(event)
@@ -297,16 +296,3 @@ def _word(word: Word, *, timed: bool) -> dict[str, Any]:
         "confidence": round(word.confidence, 3),
         "stable": word.stable,
     }
-
-
-def _account(account: Account) -> dict[str, int]:
-    return {**asdict(account), "sample_rate": SAMPLE_RATE}
-
-
-def _sum(accounts: tuple[Account, ...]) -> Account:
-    return Account(
-        sum(a.received for a in accounts),
-        sum(a.transcribed for a in accounts),
-        sum(a.silence for a in accounts),
-        sum(a.dropped for a in accounts),
-    )
