@@ -45,7 +45,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics) -> Starlette:
 
     routes: list[BaseRoute] = [
         *(WebSocketRoute(p.path, _socket(p, config, engine)) for p in PROTOCOLS),
-        *native.routes(engine, config.files),
+        *native.routes(engine, config.files, config.session),
         *_operations(engine, metrics),
         Route("/", lambda request: FileResponse(PAGES / "index.html")),
         Mount("/pages", StaticFiles(directory=PAGES)),

@@ -11,6 +11,8 @@ import pysubs2
 import pytest
 
 from batch.engine import Engine
+from server.rest.native import FileOptions
+from streaming.options import SessionOptions
 from tests.conftest import Recording
 from tests.file_server import EVENTS, PATH, events, quiet, serving, temporary_files
 from tests.sounds import media, tone
@@ -270,3 +272,14 @@ async def test_the_whole_server_answers_too(server_url: str, speech: list[Record
             server_url + PATH, files={"file": wav(speech[0])}, data={"language": "en"}
         )
     assert answer.json()["text"] == speech[0].text
+
+
+def test_what_a_request_says_goes_over_the_servers_defaults() -> None:
+    defaults = SessionOptions(language="de", prompt="Guten Tag", word_times="none")
+    silent = FileOptions().over(defaults)
+    assert (silent.language, silent.prompt, silent.word_times) == ("de", "Guten Tag", "none")
+    said = FileOptions.model_validate(
+        {"language": "auto", "key_terms": ["a,b"], "word_times": True}
+    ).over(defaults)
+    assert (said.language, said.prompt, said.key_terms) == (None, "Guten Tag", ("a", "b"))
+    assert said.word_times == "final"

@@ -58,17 +58,30 @@ class FileOptions(Options):
     format: Format = "json"
     channels: Literal["mix", "split"] = "mix"
 
+    def over(self, defaults: SessionOptions) -> SessionOptions:
+        """What was said goes over the server's defaults."""
+        said = self.model_fields_set & {"language", "task", "prompt", "key_terms"}
+        timed = self.word_times and defaults.word_times != "none"
+        if "word_times" in self.model_fields_set:
+            timed = self.word_times
+        changes = {name: getattr(self, name) for name in said}
+        return defaults.model_copy(update={**changes, "word_times": "final" if timed else "none"})
 
-def routes(engine: Engine, limits: FileLimits) -> list[BaseRoute]:
+
+def routes(
+    engine: Engine, limits: FileLimits, defaults: SessionOptions | None = None
+) -> list[BaseRoute]:
     # It writes every event it sends, which is transcript, at the debug level.
     logging.getLogger("sse_starlette.sse").setLevel(logging.INFO)
-    return [Route("/v1/transcribe", Transcription(engine, limits), methods=["POST"])]
+    endpoint = Transcription(engine, limits, defaults or SessionOptions())
+    return [Route("/v1/transcribe", endpoint, methods=["POST"])]
 
 
 class Transcription:
     """The endpoint, as an ASGI application: an upload lives until its answer has been sent."""
 
-    def __init__(self, engine: Engine, limits: FileLimits) -> None:
+    def __init__(self, engine: Engine, limits: FileLimits, defaults: SessionOptions) -> None:
+        self.defaults = defaults
         self.engine = engine
         self.limits = limits
         self.uploads = 0
@@ -104,13 +117,7 @@ class Transcription:
         )
         options = _checked([*in_query, *upload.fields])
         asked = FileRequest(
-            SessionOptions(
-                language=options.language,
-                task=options.task,
-                word_times="final" if options.word_times else "none",
-                prompt=options.prompt,
-                key_terms=options.key_terms,
-            ),
+            options.over(self.defaults),
             split=options.channels == "split",
             seconds_max=self.limits.duration_seconds_max,
         )
