@@ -277,7 +277,7 @@ class Engine:
         try:
             yield
         except Exception:
-            logger.exception("a stream failed")
+            logger.exception("stream %d failed", stream.sessions[0].terms.stream)
             stream.kill(EngineFailed("the stream has failed"))
 
     # ---- the model's loop
@@ -318,11 +318,12 @@ class Engine:
         try:
             tasks = []
             for decode in batch:
-                owner = self.owners.get(decode.stream)
-                if owner is not None and owner[1].wants(decode):
-                    tasks.append(Task(decode, owner[1].buffer.read(decode.start, decode.end)))
-                else:
+                stream, session, _ = self.owners.get(decode.stream, (None, None, 0))
+                if stream is None or session is None or not session.wants(decode):
                     self.observer.late(decode.kind)
+                    continue
+                with self._guarding(stream):
+                    tasks.append(Task(decode, session.buffer.read(decode.start, decode.end)))
             if tasks:
                 began = time.monotonic()
                 answers = await self._decode(tasks)
