@@ -26,7 +26,7 @@ Send = Callable[[bytes], Awaitable[None]]
 
 async def send_paced(send: Send, audio: Pcm, pace: Pace, trace: Trace) -> None:
     """Send each frame when its last sample would have been recorded."""
-    raw, size = memoryview(audio.tobytes()), pace.frame_samples
+    raw, size = memoryview(audio).cast("B"), pace.frame_samples
     trace.began = time.perf_counter()
     for start in range(0, len(audio), size):
         end = min(start + size, len(audio))
@@ -43,11 +43,13 @@ async def stream_native(url: str, audio: Pcm, pace: Pace, options: Mapping[str, 
     """One session of the native protocol, from `start` to the closed socket."""
     trace = Trace(pace=pace)
     messages: Messages = []
+    asked = time.perf_counter()
     try:
         async with connect(url, compression=None, max_size=1 << 24, ping_interval=None) as socket:
             await socket.send(json.dumps({"type": "start", "sample_rate": SAMPLE_RATE, **options}))
             async with asyncio.timeout(READY_SECONDS_MAX):
                 messages.append((time.perf_counter(), await socket.recv()))
+            trace.answered_ms = (time.perf_counter() - asked) * 1000
             await _converse(socket, audio, trace, messages)
             trace.close_code = socket.close_code
     except (OSError, WebSocketException) as error:

@@ -39,6 +39,7 @@ class Trace:
     """One session. `began` is when its first sample was due; walls are `time.perf_counter`."""
 
     began: float = 0.0
+    answered_ms: float | None = None  # from the connection's beginning to the first message
     pace: Pace = field(default_factory=Pace)
     sent_samples: int = 0
     lateness_ms: list[float] = field(default_factory=list)  # of each frame, behind its due time
