@@ -26,7 +26,7 @@ Send = Callable[[bytes], Awaitable[None]]
 
 async def send_paced(send: Send, audio: Pcm, pace: Pace, trace: Trace) -> None:
     """Send each frame when its last sample would have been recorded."""
-    raw, size = memoryview(audio).cast("B"), pace.frame_samples
+    raw, size = audio.data.cast("B"), pace.frame_samples
     trace.began = time.perf_counter()
     for start in range(0, len(audio), size):
         end = min(start + size, len(audio))
