@@ -8,7 +8,7 @@ from streaming.options import SessionOptions
 PROMPT_TOKENS_MAX = 150  # Whisper reads 223, those of earlier text included
 
 
-def check(options: SessionOptions, languages: frozenset[str]) -> None:
+def check(options: SessionOptions, languages: frozenset[str], *, translates: bool) -> None:
     """Raises BadMessage when a model of these languages cannot do it."""
     if options.language is not None and options.language not in languages:
         raise BadMessage(
@@ -21,6 +21,10 @@ def check(options: SessionOptions, languages: frozenset[str]) -> None:
             "task: the model knows English only and cannot translate",
             field="task",
             allowed="transcribe",
+        )
+    if options.task == "translate" and not translates:
+        raise BadMessage(
+            "task: the model was not trained to translate", field="task", allowed="transcribe"
         )
 
 

@@ -119,10 +119,17 @@ class Engine:
     def count(self, lane: Lane) -> int:
         return sum(stream.lane == lane for stream in self.streams)
 
-    def open(self, audio: AudioFormat, options: SessionOptions, *, lane: Lane = "live") -> Stream:
+    def open(
+        self,
+        audio: AudioFormat,
+        options: SessionOptions,
+        *,
+        lane: Lane = "live",
+        temperature: float = 0.0,
+    ) -> Stream:
         """Raises Overloaded or GoingAway when it is full, BadMessage when it cannot be done."""
         self._admit(lane)
-        check(options, self.backend.languages)
+        check(options, self.backend.languages, translates=self.backend.translates)
         window = (
             self.backend.window_seconds_max
             if lane == "live"
@@ -139,6 +146,7 @@ class Engine:
                 keeps_context=self.backend.keeps_context,
                 prompt=prompt,
                 is_file=lane == "file",
+                temperature=temperature,
             )
             sessions.append(Session(options, terms))
         # An open utterance holds up to a window; less room than that could never be made again.
@@ -166,7 +174,7 @@ class Engine:
 
     def configure(self, stream: Stream, options: SessionOptions) -> None:
         """Called by the stream. Raises BadMessage."""
-        check(options, self.backend.languages)
+        check(options, self.backend.languages, translates=self.backend.translates)
         prompt, _ = prompt_tokens(options, self.backend.tokenize)
         for session in stream.sessions:
             session.configure(options, prompt)

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
@@ -29,11 +30,17 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class FileRequest:
-    """What is asked of a file. `split`: a transcript of each channel, not of their mix."""
+    """What is asked of a file. `split`: a transcript of each channel, not of their mix.
+
+    Of [start_ms, end_ms) alone, the times in the transcript are still those of the whole file.
+    """
 
     options: SessionOptions
     split: bool = False
     seconds_max: float = math.inf
+    start_ms: int = 0
+    end_ms: int | None = None
+    temperature: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +79,23 @@ async def transcribe(
             AudioFormat(channels=media.info.channels if request.split else 1),
             request.options.model_copy(update={"partials": False}),
             lane="file",
+            temperature=request.temperature,
         )
         finals: list[events.Final] = []
         warnings: list[Warned] = []
         done: Done | None = None
-        async with _fed(media, stream, request.seconds_max) as feeder:
+        offset = events.samples(request.start_ms)
+        async with _fed(media, stream, request) as feeder:
             yield Progress(0.0, duration)
             async for event in stream:
                 match event:
                     case Marked(at=at):
-                        yield Progress(events.seconds(at), duration)
+                        yield Progress(events.seconds(at + offset), duration)
                     case events.Final():
-                        finals.append(event)
-                        yield event
-                    case Warned():
-                        warnings.append(event)
+                        finals.append(_later(event, offset))
+                        yield finals[-1]
+                    case Warned(start=start, end=end):
+                        warnings.append(replace(event, start=start + offset, end=end + offset))
                     case Done():
                         done = event
                     case _:
@@ -97,7 +106,7 @@ async def transcribe(
             finals=tuple(finals),
             warnings=(*media.warnings, *warnings),
             accounts=done.accounts,
-            samples=media.position,
+            samples=min(media.position, _end(request)),
             model=engine.backend.info,
             split=request.split,
             timed=request.options.word_times != "none",
@@ -113,6 +122,19 @@ async def transcribe_whole(
             if isinstance(item, Transcript):
                 return item
     raise AssertionError("a transcription ends with its transcript or an error")
+
+
+def _later(final: events.Final, offset: int) -> events.Final:
+    if not offset:
+        return final
+    words = (replace(w, start=w.start + offset, end=w.end + offset) for w in final.words)
+    start, end = final.start + offset, final.end + offset
+    return replace(final, start=start, end=end, words=tuple(words))
+
+
+def _end(request: FileRequest) -> int:
+    """The sample before which to stop; the largest there is where nothing was said."""
+    return sys.maxsize if request.end_ms is None else events.samples(request.end_ms)
 
 
 @asynccontextmanager
@@ -143,10 +165,10 @@ def _too_long(found: str, seconds_max: float) -> TooLarge:
 
 @asynccontextmanager
 async def _fed(
-    media: Media, stream: Stream, seconds_max: float
+    media: Media, stream: Stream, request: FileRequest
 ) -> AsyncIterator["asyncio.Task[bool]"]:
     """Feeds the stream meanwhile; on leaving, both are given up and the thread has let go."""
-    feeder = asyncio.create_task(_feed(media, stream, seconds_max), name="file feeder")
+    feeder = asyncio.create_task(_feed(media, stream, request), name="file feeder")
     try:
         yield feeder
     finally:
@@ -156,10 +178,10 @@ async def _fed(
         await asyncio.wait([feeder])
 
 
-async def _feed(media: Media, stream: Stream, seconds_max: float) -> bool:
+async def _feed(media: Media, stream: Stream, request: FileRequest) -> bool:
     """Whether the stream took the whole file."""
     step = math.ceil((media.info.duration or STEP_SLICES * STEPS_MAX) / STEPS_MAX)
-    slices = media.slices(stream.audio.channels)
+    slices = _part(media, stream.audio.channels, request)
     count = 0
     try:
         while (piece := await _in_thread(partial(next, slices, None))) is not None:
@@ -170,8 +192,8 @@ async def _feed(media: Media, stream: Stream, seconds_max: float) -> bool:
             count += 1
             if count % step == 0:
                 stream.mark(str(count))
-            if media.position > seconds_max * SAMPLE_RATE:
-                raise _too_long("longer than that", seconds_max)
+            if media.position > request.seconds_max * SAMPLE_RATE:
+                raise _too_long("longer than that", request.seconds_max)
         if stream.is_closed:
             return False
         stream.close()
@@ -183,6 +205,21 @@ async def _feed(media: Media, stream: Stream, seconds_max: float) -> bool:
         stream.fail(EngineFailed("the file could not be decoded"))
         return False
     return True
+
+
+def _part(media: Media, channels: int, request: FileRequest) -> Iterator[bytes]:
+    """PCM of the part that was asked for. Raises BadAudio where the file ends before it."""
+    start, end = events.samples(request.start_ms), _end(request)
+    frame, position = 2 * channels, 0
+    for piece in media.slices(channels):
+        first, position = position, position + len(piece) // frame
+        if position > start:
+            yield piece[max(start - first, 0) * frame : (end - first) * frame]
+        if position >= end:
+            return
+    if start and position <= start and not media.stopped.is_set():
+        message = f"the audio ends after {events.seconds(position)} s, before the part asked for"
+        raise BadAudio(message, field="start_ms")
 
 
 async def _in_thread(work: Callable[[], Result]) -> Result:

@@ -27,6 +27,8 @@ logger = logging.getLogger("batch.models")
 POCKETSPHINX = "pocketsphinx"
 DOTTED = re.compile(r"[\w.]+:\w+")
 TRAITS = "stentor.json"
+# They were made without the translations that Whisper learned from, and write what they hear.
+NOT_TRANSLATING = re.compile("turbo|distil")
 # From small to large; a model from here is asked for by its name.
 LADDER = ("tiny", "base", "small", "medium", "large-v2", "large-v3", "large-v3-turbo")
 # Smaller, better suited or the same for English only; `auto` takes them after those of the ladder.
@@ -49,6 +51,7 @@ class ModelTraits(BaseModel):
     file_window_seconds_max: Annotated[float, Field(ge=2, le=30)] = 28.0
     final_window: Literal["auto", "full", "trimmed"] = "auto"
     keeps_context: bool = True
+    translates: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def load(options: ModelOptions) -> Backend:
     if resolved.folder is None:
         backend = found(resolved.info)
     else:
-        traits = read_traits(resolved.folder, resolved.info.device)
+        traits = read_traits(resolved.folder, resolved.info.device, resolved.info.name)
         backend = found(resolved.folder, resolved.info, traits, options)
     return backend
 
@@ -95,9 +98,12 @@ def resolve(options: ModelOptions) -> Resolved:
     return Resolved(folder, _whisper(options.name, device, options, why))
 
 
-def read_traits(folder: Path, device: str) -> ModelTraits:
+def read_traits(folder: Path, device: str, name: str = "") -> ModelTraits:
     """What `stentor.json` says, with what suits Whisper on the device where it says nothing."""
-    fitting = {"window_seconds_max": 15.0 if device == "cpu" else 28.0}
+    fitting = {
+        "window_seconds_max": 15.0 if device == "cpu" else 28.0,
+        "translates": not NOT_TRANSLATING.search(name),
+    }
     file = folder / TRAITS
     if not file.is_file():
         return ModelTraits.model_validate(fitting)

@@ -76,6 +76,7 @@ class Decode:
     timestamps: bool = False
     word_times: bool = True
     attempt: int = 0
+    temperature: float = 0.0  # 0 takes the likeliest words, more draws among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,10 @@ class Final:
     channel: int = 0
     lag_ms: float = 0.0  # since the endpoint was decided; stamped by the engine
     end_confidence: float = 0.0
+    # As the model judges its answer; the worst of the answers where there are several.
+    log_probability: float = 0.0
+    no_speech_probability: float = 0.0
+    compression_ratio: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,9 @@ class Finals:
             reason=utterance.reason,
             channel=self.channel,
             end_confidence=heard[-1].end_probability if heard else 0.0,
+            log_probability=min((h.log_probability for h in heard), default=0.0),
+            no_speech_probability=max((h.no_speech_probability for h in heard), default=0.0),
+            compression_ratio=max((h.compression_ratio for h in heard), default=1.0),
         )
         return [*events, final]
 

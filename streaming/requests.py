@@ -71,6 +71,7 @@ class Requests:
             task=utterance.task,
             prompt=self.prompt + utterance.context if self.terms.keeps_context else self.prompt,
             word_times=kind is not Kind.PARTIAL or self.options.word_times == "all",
+            temperature=self.terms.temperature,
         )
 
     def _is_full(self) -> bool:

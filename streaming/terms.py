@@ -13,3 +13,4 @@ class Terms:
     keeps_context: bool = False  # earlier text as a prompt helps this model
     prompt: tuple[int, ...] = ()
     is_file: bool = False
+    temperature: float = 0.0

@@ -259,6 +259,21 @@ def test_a_model_may_say_what_it_handles() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "translates"),
+    [
+        ("large-v3", True),
+        ("large-v3-turbo", False),
+        ("deepdml/faster-whisper-large-v3-turbo-ct2", False),
+        ("distil-large-v3", False),
+    ],
+)
+def test_models_made_without_translations_do_not_translate(
+    name: str, translates: bool, tmp_path: Path
+) -> None:
+    assert read_traits(tmp_path, "cpu", name).translates == translates
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ('{"window": 8}', "window: Extra inputs are not permitted"),

@@ -71,6 +71,21 @@ def test_trimmed_and_full_windows_agree(
     assert join(decode(backend, recording, full=full).words) == recording.text
 
 
+def test_a_temperature_draws_and_none_does_not(
+    backend: WhisperBackend, speech: list[Recording]
+) -> None:
+    one, other = (task(r).audio for r in short(speech)[:2])
+    length = min(len(one), len(other))
+    mixed = (one[:length] + other[:length]) * np.float32(0.5)
+
+    def said(temperature: float) -> set[str]:
+        wanted = Decode(1, 1, 1, Kind.FILE, 0, length, "en", temperature=temperature)
+        return {join(h.words) for h in backend.decode([Task(wanted, mixed)] * 8)}
+
+    assert len(said(0.0)) == 1
+    assert len(said(1.0)) > 1
+
+
 def test_with_timestamps_the_words_are_the_same(
     backend: WhisperBackend, speech: list[Recording]
 ) -> None:

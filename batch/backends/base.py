@@ -62,6 +62,9 @@ class Backend(Protocol):
 
     @property
     def languages(self) -> frozenset[str]: ...
+    @property
+    def translates(self) -> bool:
+        """Whether it was trained to translate into English."""
 
     def warm_up(self) -> None:
         """Load and run once, so that the first client does not pay for it."""

@@ -35,6 +35,7 @@ class PocketSphinxBackend:
         self.full_seconds: float | None = None
         self.keeps_context = False
         self.languages = frozenset({"en"})
+        self.translates = False
         self.lock = threading.Lock()
         self.decoder = pocketsphinx.Decoder(
             pocketsphinx.Config(

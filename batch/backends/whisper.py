@@ -63,6 +63,7 @@ class WhisperBackend:
         self.final_window = traits.final_window
         self.full_seconds: float | None = 0.0 if traits.final_window == "full" else None
         self.keeps_context = traits.keeps_context
+        self.translates = traits.translates
         self.beam_size = options.beam_size
         try:
             self.model = ctranslate2.models.Whisper(
@@ -119,11 +120,12 @@ class WhisperBackend:
             len(decode.prompt),
             decode.timestamps,
             self._beams(decode),
+            decode.temperature,
             decode.word_times,
         )
 
     def _beams(self, decode: Decode) -> int:
-        return 1 if decode.kind is Kind.PARTIAL else self.beam_size
+        return 1 if decode.kind is Kind.PARTIAL or decode.temperature else self.beam_size
 
     def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
         first = batch[0].decode
@@ -144,6 +146,9 @@ class WhisperBackend:
             return_scores=True,
             return_no_speech_prob=True,
             max_initial_timestamp_index=50,
+            # Drawn from all tokens as the temperature has it, or the likeliest.
+            sampling_topk=0 if first.temperature else 1,
+            sampling_temperature=first.temperature or 1.0,
         )
         # What was forced is part of the answer.
         written = [
