@@ -276,3 +276,28 @@ async def test_a_missing_file_is_an_error(engine: Engine) -> None:
 async def test_files_at_once_do_not_mix(engine: Engine, speech: list[Recording]) -> None:
     jobs = [transcribe_whole(engine, Path(r.path), ENGLISH) for r in speech[:8]]
     assert [said(whole) for whole in await asyncio.gather(*jobs)] == [r.text for r in speech[:8]]
+
+
+async def test_a_part_of_a_file_has_the_times_of_the_whole(
+    engine: Engine, speech: list[Recording]
+) -> None:
+    one, two, three = map(sound, speech[:3])
+    pause = np.zeros((24_000, 1), np.float32)
+    file = wav(one, pause, two, pause, three)
+    start, end = len(one) + 12_000, len(one) + len(two) + 36_000
+    part = FileRequest(ENGLISH.options, start_ms=start // 16, end_ms=end // 16)
+    transcript = await transcribe_whole(engine, file, part)
+    assert said(transcript) == speech[1].text
+    assert transcript.samples == pytest.approx(end, abs=16)
+    assert transcript.accounts[0].received == pytest.approx(end - start, abs=32)
+    words = [word for final in transcript.finals for word in final.words]
+    whole = await transcribe_whole(engine, file, ENGLISH)
+    expected = next(f for f in whole.finals if join(f.words) == speech[1].text).words
+    for word, same in zip(words, expected, strict=True):
+        assert word.start == pytest.approx(same.start, abs=3200)
+
+
+async def test_a_part_after_the_end_is_an_error(engine: Engine) -> None:
+    request = FileRequest(ENGLISH.options, start_ms=5000)
+    with pytest.raises(BadAudio, match="before the part asked for"):
+        await transcribe_whole(engine, wav(SILENCE), request)

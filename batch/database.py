@@ -1,0 +1,94 @@
+"""Opening SQLite or PostgreSQL for jobs, with what each needs to be safe and quick."""
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from batch import rows
+from streaming.errors import TranscriptionError
+
+VERSION: Final = 1  # of the tables
+BUSY_MS: Final = 30_000
+
+
+class JobsUnavailable(TranscriptionError):
+    """Jobs cannot be kept: the database, the folder or their configuration is at fault."""
+
+    code = "jobs_unavailable"
+    close_code = 1011
+    http_status = 503
+
+
+def bare_url(url: str) -> str:
+    """With the driver we have. Raises JobsUnavailable."""
+    try:
+        parsed = sa.make_url(url)
+    except SQLAlchemyError as error:
+        raise JobsUnavailable("jobs.database is not a database URL", field="database") from error
+    match parsed.get_backend_name():
+        case "sqlite":
+            return parsed.set(drivername="sqlite").render_as_string(hide_password=False)
+        case "postgresql" | "postgres":
+            drivername = "postgresql+psycopg"
+            return parsed.set(drivername=drivername).render_as_string(hide_password=False)
+        case other:
+            raise JobsUnavailable(
+                f"jobs.database: {other!r} is not supported",
+                field="database",
+                allowed="postgresql://… or sqlite:///…",
+            )
+
+
+def open_engine(url: str, *, synchronous: str = "FULL") -> sa.Engine:
+    """Connects to nothing yet. `synchronous` is how SQLite writes: with FULL what was committed
+    survives the loss of power, with NORMAL that of the process."""
+    if not url.startswith("sqlite"):
+        return sa.create_engine(url, pool_pre_ping=True)
+    engine = sa.create_engine(url)
+
+    def set_up(connection: Any, _: object) -> None:
+        # Writers queue up from the start of their transaction instead of failing midway.
+        connection.isolation_level = "IMMEDIATE"
+        for pragma in (
+            f"busy_timeout={BUSY_MS}",
+            "journal_mode=WAL",
+            f"synchronous={synchronous}",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    sa.event.listen(engine, "connect", set_up)
+    return engine
+
+
+def prepare(engine: sa.Engine) -> None:
+    """Makes the tables, or checks that they are ours. Raises JobsUnavailable."""
+    try:
+        with engine.begin() as c:
+            if engine.dialect.name == "sqlite":
+                c.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                # Two servers that start at once would both make them.
+                c.execute(sa.text("SELECT pg_advisory_xact_lock(7401)"))
+            rows.metadata.create_all(c)
+            found = c.execute(sa.select(rows.version.c.number)).scalar()
+            if found is None:
+                c.execute(rows.version.insert().values(number=VERSION))
+    except SQLAlchemyError as error:
+        engine.dispose()
+        why = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise JobsUnavailable(f"the database of jobs cannot be used: {why}") from error
+    if found not in (None, VERSION):
+        engine.dispose()
+        raise JobsUnavailable(
+            f"the database of jobs is of version {found}, this server needs version {VERSION}"
+        )
+
+
+def shrink(engine: sa.Engine) -> None:
+    """Let nothing that was deleted stay behind in SQLite's write-ahead log."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as c:
+            c.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")

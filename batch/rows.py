@@ -1,0 +1,124 @@
+"""The tables, and a row of `jobs` ↔ the job."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from batch.job import Job, JobRequest, Source, Webhook, Work
+from streaming.options import SessionOptions
+
+metadata = sa.MetaData()
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    # The order of submission; never used twice, so that paging and queueing can rely on it.
+    sa.Column(
+        "number",
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    sa.Column("id", sa.String(36), nullable=False, unique=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False, default="queued"),
+    sa.Column("source", sa.JSON(none_as_null=True)),
+    sa.Column("work", sa.JSON, nullable=False),
+    sa.Column("options", sa.JSON, nullable=False),
+    sa.Column("webhook", sa.JSON(none_as_null=True)),
+    sa.Column("webhook_status", sa.Integer),
+    sa.Column("webhook_tries", sa.Integer, nullable=False, default=0),
+    sa.Column("audio", sa.Text, nullable=False, default=""),
+    sa.Column("media", sa.JSON, nullable=False, default=dict),
+    sa.Column("error", sa.Text, nullable=False, default=""),
+    sa.Column("error_code", sa.Text, nullable=False, default=""),
+    sa.Column("error_detail", sa.Text, nullable=False, default=""),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("created", sa.DateTime, nullable=False),
+    sa.Column("started", sa.DateTime),
+    sa.Column("ended", sa.DateTime),
+    sa.Column("settled", sa.DateTime),  # ended, and the webhook told
+    sa.Column("deleted", sa.DateTime),
+    sa.Index("jobs_of_owner", "owner", "status", "number"),
+    sa.Index("jobs_unsettled", "settled", "number"),
+    sa.Index("jobs_audio", "audio"),
+    sqlite_autoincrement=True,
+)
+
+transcripts = sa.Table(
+    "transcripts",
+    metadata,
+    sa.Column("job", sa.String(36), sa.ForeignKey("jobs.id"), primary_key=True),
+    sa.Column("body", sa.Text, nullable=False),
+)
+
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("audio", sa.Text, nullable=False, index=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("created", sa.DateTime, nullable=False),
+)
+
+nodes = sa.Table(
+    "nodes",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("seen", sa.DateTime, nullable=False),
+)
+
+version = sa.Table("version", metadata, sa.Column("number", sa.Integer, nullable=False))
+
+
+def of_request(request: JobRequest) -> dict[str, Any]:
+    work = request.work
+    return {
+        "owner": request.owner,
+        "kind": request.kind,
+        "source": asdict(request.source),
+        "work": {
+            "options": work.options.model_dump(mode="json"),
+            "split": work.split,
+            "start_ms": work.start_ms,
+            "end_ms": work.end_ms,
+        },
+        "options": dict(request.options),
+        "webhook": asdict(request.webhook) if request.webhook else None,
+    }
+
+
+def as_job(row: sa.RowMapping, owner_running_max: int) -> Job:
+    """`row` has the columns of `jobs`, and `ahead`."""
+    work = dict(row["work"])
+    options = SessionOptions.model_validate(work.pop("options", {}))
+    return Job(
+        id=row["id"],
+        owner=row["owner"],
+        kind=row["kind"],
+        status=row["status"],
+        created=row["created"].replace(tzinfo=UTC),
+        started=_zoned(row["started"]),
+        ended=_zoned(row["ended"]),
+        deleted=_zoned(row["deleted"]),
+        source=Source(**row["source"]) if row["source"] else None,
+        work=Work(options=options, **work),
+        options=row["options"],
+        webhook=Webhook(**row["webhook"]) if row["webhook"] else None,
+        webhook_status=row["webhook_status"],
+        webhook_tries=row["webhook_tries"],
+        error=row["error"],
+        error_code=row["error_code"],
+        error_detail=row["error_detail"],
+        media=row["media"],
+        ahead=row["ahead"],
+        throttled=row["status"] == "queued" and row["ahead"] >= owner_running_max,
+    )
+
+
+def _zoned(time: datetime | None) -> datetime | None:
+    return time.replace(tzinfo=UTC) if time is not None else None
