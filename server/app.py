@@ -21,6 +21,7 @@ from server.metrics import Metrics
 from server.protocols import PROTOCOLS
 from server.protocols.base import WireProtocol
 from server.rest import native
+from server.rest.upload import Uploads
 from streaming.errors import TranscriptionError
 
 PAGES = Path(__file__).parent / "pages"
@@ -43,9 +44,10 @@ def create_app(config: Config, engine: Engine, metrics: Metrics) -> Starlette:
         async with engine:
             yield
 
+    uploads = Uploads(config.files)
     routes: list[BaseRoute] = [
         *(WebSocketRoute(p.path, _socket(p, config, engine)) for p in PROTOCOLS),
-        *native.routes(engine, config.files, config.session),
+        *native.routes(engine, uploads, config.session),
         *_operations(engine, metrics),
         Route("/", lambda request: FileResponse(PAGES / "index.html")),
         Mount("/pages", StaticFiles(directory=PAGES)),

@@ -17,6 +17,8 @@ from starlette.applications import Starlette
 from batch.engine import Engine
 from server.limits import FileLimits
 from server.rest.native import routes
+from server.rest.upload import Uploads
+from streaming.options import SessionOptions
 
 PATH = "/v1/transcribe"
 EVENTS = {"accept": "text/event-stream"}
@@ -24,7 +26,8 @@ EVENTS = {"accept": "text/event-stream"}
 
 @asynccontextmanager
 async def serving(engine: Engine, **limits: float) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=routes(engine, FileLimits.model_validate(limits)))
+    uploads = Uploads(FileLimits.model_validate(limits))
+    app = Starlette(routes=routes(engine, uploads, SessionOptions()))
     config = uvicorn.Config(app, port=0, lifespan="off", ws="none", log_level="warning")
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())

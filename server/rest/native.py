@@ -1,40 +1,28 @@
 """`POST /v1/transcribe`: a file in, its transcript out; docs/transcribe.md is its specification."""
 
-import asyncio
 import json
-import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from dataclasses import asdict
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
-from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.requests import ClientDisconnect, Request
+from sse_starlette import ServerSentEvent
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
 
 from batch.engine import Engine
 from batch.files import FileRequest, Progress, Transcript, transcribe, transcribe_whole
-from server.limits import FileLimits
 from server.render import Format, as_json, render, segment
-from server.rest.upload import Incoming, answer_early, received
+from server.rest.endpoint import FileEndpoint, Item, event_stream, unless_gone
+from server.rest.upload import Uploads
 from server.validation import Language, bad_message
 from streaming import events
-from streaming.errors import BadMessage, Overloaded, TranscriptionError
+from streaming.errors import BadMessage, TranscriptionError
 from streaming.options import Options, SessionOptions
 
 EVENTS_TYPE: Final = "text/event-stream"
-PING_SECONDS: Final = 15  # an idle connection would be closed by what lies between
-SEND_SECONDS_MAX: Final = 60.0  # for the client to take one event
-SHUTDOWN_SECONDS: Final = 30.0  # for running transcriptions to end or to say why they do not
-RETRY_SECONDS: Final = "5"
-
-logger = logging.getLogger("server.rest.native")
-
-Result = TypeVar("Result")
-Told = AsyncGenerator[Progress | events.Final | Transcript, None]
 
 
 def _terms(value: object) -> object:
@@ -68,58 +56,26 @@ class FileOptions(Options):
         return defaults.model_copy(update={**changes, "word_times": "final" if timed else "none"})
 
 
-def routes(
-    engine: Engine, limits: FileLimits, defaults: SessionOptions | None = None
-) -> list[BaseRoute]:
-    # It writes every event it sends, which is transcript, at the debug level.
-    logging.getLogger("sse_starlette.sse").setLevel(logging.INFO)
-    endpoint = Transcription(engine, limits, defaults or SessionOptions())
+def routes(engine: Engine, uploads: Uploads, defaults: SessionOptions) -> list[BaseRoute]:
+    endpoint = FileEndpoint(Transcription(engine, uploads, defaults).respond, refusal)
     return [Route("/v1/transcribe", endpoint, methods=["POST"])]
 
 
 class Transcription:
-    """The endpoint, as an ASGI application: an upload lives until its answer has been sent."""
-
-    def __init__(self, engine: Engine, limits: FileLimits, defaults: SessionOptions) -> None:
-        self.defaults = defaults
+    def __init__(self, engine: Engine, uploads: Uploads, defaults: SessionOptions) -> None:
         self.engine = engine
-        self.limits = limits
-        self.uploads = 0
+        self.uploads = uploads
+        self.defaults = defaults
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        incoming = Incoming(receive)
-        request = Request(scope, incoming)
-        async with AsyncExitStack() as resources:
-            try:
-                response = await self._respond(request, resources)
-            except ClientDisconnect:
-                return
-            except TranscriptionError as error:
-                response = refusal(error)
-            except Exception:
-                logger.exception("a request for a transcript failed")
-                response = refusal(TranscriptionError("internal error"))
-            if incoming.ended:
-                await response(scope, incoming, send)
-            else:
-                await answer_early(response, incoming, send)
-
-    async def _respond(self, request: Request, resources: AsyncExitStack) -> Response:
+    async def respond(self, request: Request, resources: AsyncExitStack) -> Response:
         in_query = request.query_params.multi_items()
         _checked(in_query)  # before the upload, not after it
-        resources.enter_context(self._admitted())
-        upload = await resources.enter_async_context(
-            received(
-                request,
-                bytes_max=self.limits.upload_bytes_max,
-                pause_seconds_max=self.limits.upload_pause_seconds_max,
-            )
-        )
+        upload = await resources.enter_async_context(self.uploads.received(request))
         options = _checked([*in_query, *upload.fields])
         asked = FileRequest(
             options.over(self.defaults),
             split=options.channels == "split",
-            seconds_max=self.limits.duration_seconds_max,
+            seconds_max=self.uploads.limits.duration_seconds_max,
         )
         if EVENTS_TYPE in request.headers.get("accept", ""):
             if options.format != "json":
@@ -127,20 +83,10 @@ class Transcription:
                 raise BadMessage(message, field="format", allowed="json")
             told = transcribe(self.engine, upload.file, asked)
             resources.push_async_callback(told.aclose)
-            return await _stream(request, told, asked)
+            return await event_stream(request, told, Encoder(asked).encode, _error_event)
         whole = transcribe_whole(self.engine, upload.file, asked)
-        text, media_type = render(await _unless_gone(request, whole), options.format)
+        text, media_type = render(await unless_gone(request, whole), options.format)
         return Response(text, media_type=media_type)
-
-    @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        if self.uploads >= self.limits.uploads_max:
-            raise Overloaded(f"{self.uploads} files are being received or transcribed")
-        self.uploads += 1
-        try:
-            yield
-        finally:
-            self.uploads -= 1
 
 
 def _checked(fields: list[tuple[str, str]]) -> FileOptions:
@@ -159,8 +105,7 @@ def _checked(fields: list[tuple[str, str]]) -> FileOptions:
 
 
 def refusal(error: TranscriptionError) -> Response:
-    headers = {"retry-after": RETRY_SECONDS} if error.http_status == 503 else {}
-    return JSONResponse({"error": _explain(error)}, error.http_status, headers)
+    return JSONResponse({"error": _explain(error)}, error.http_status)
 
 
 def _explain(error: TranscriptionError) -> dict[str, str]:
@@ -172,63 +117,27 @@ def _explain(error: TranscriptionError) -> dict[str, str]:
     }
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """Raises ClientDisconnect, and gives the work up, when the client goes away first."""
-    task = asyncio.create_task(work)
-    gone = asyncio.create_task(_gone(request))
-    try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
-    finally:
-        for each in (task, gone):
-            each.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+class Encoder:
+    """What is told of a file → events."""
+
+    def __init__(self, asked: FileRequest) -> None:
+        self.timed = asked.options.word_times != "none"
+        self.split = asked.split
+
+    def encode(self, item: Item) -> Iterator[ServerSentEvent]:
+        match item:
+            case Progress():
+                yield _event("progress", asdict(item))
+            case events.Final(words=()):
+                pass
+            case events.Final():
+                yield _event("segment", segment(item, timed=self.timed, split=self.split))
+            case Transcript():
+                yield _event("done", as_json(item))
 
 
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _stream(request: Request, told: Told, asked: FileRequest) -> Response:
-    # What is wrong with the file is known by then, and can still be said with a status.
-    begun = await _unless_gone(request, _next(told))
-
-    async def server_sent() -> AsyncIterator[ServerSentEvent]:
-        yield _event("progress", asdict(begun))
-        try:
-            async for item in told:
-                match item:
-                    case Progress():
-                        yield _event("progress", asdict(item))
-                    case events.Final(words=()):
-                        pass
-                    case events.Final():
-                        timed = asked.options.word_times != "none"
-                        yield _event("segment", segment(item, timed=timed, split=asked.split))
-                    case Transcript():
-                        yield _event("done", as_json(item))
-        except TranscriptionError as error:
-            yield _event("error", _explain(error))
-        except Exception:
-            logger.exception("a transcription failed after its answer had begun")
-            yield _event("error", _explain(TranscriptionError("internal error")))
-
-    return EventSourceResponse(
-        server_sent(),
-        ping=PING_SECONDS,
-        sep="\n",
-        send_timeout=SEND_SECONDS_MAX,
-        shutdown_grace_period=SHUTDOWN_SECONDS,
-    )
-
-
-async def _next(told: Told) -> Progress:
-    first = await anext(told)
-    assert isinstance(first, Progress)
-    return first
+def _error_event(error: TranscriptionError) -> ServerSentEvent:
+    return _event("error", _explain(error))
 
 
 def _event(name: str, data: dict[str, Any]) -> ServerSentEvent:

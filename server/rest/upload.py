@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Send
 
-from streaming.errors import BadMessage, TimedOut, TooLarge
+from server.limits import FileLimits
+from streaming.errors import BadMessage, Overloaded, TimedOut, TooLarge
 
 FIELDS_MAX: Final = 200
 FIELD_BYTES_MAX: Final = 64 << 10
@@ -28,15 +29,42 @@ class Upload:
     fields: list[tuple[str, str]]
 
 
-@asynccontextmanager
-async def received(
-    request: Request, *, bytes_max: int, pause_seconds_max: float
-) -> AsyncIterator[Upload]:
-    """The file is gone when this is left, however.
+class Uploads:
+    """The files being received or transcribed, of all APIs together: each is a temporary file."""
 
-    Raises TooLarge as soon as it is known, TimedOut, BadMessage, and Starlette's ClientDisconnect.
-    """
-    form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+    def __init__(self, limits: FileLimits) -> None:
+        self.limits = limits
+        self.count = 0
+
+    @asynccontextmanager
+    async def received(self, request: Request) -> AsyncIterator[Upload]:
+        """The file is gone when this is left, however.
+
+        Raises Overloaded at once, TooLarge as soon as it is known, TimedOut, BadMessage, and
+        Starlette's ClientDisconnect.
+        """
+        if self.count >= self.limits.uploads_max:
+            raise Overloaded(f"{self.count} files are being received or transcribed")
+        self.count += 1
+        try:
+            bytes_max = self.limits.upload_bytes_max
+            async with _received(
+                request, bytes_max, self.limits.upload_pause_seconds_max
+            ) as upload:
+                yield upload
+        finally:
+            self.count -= 1
+
+
+def is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
+@asynccontextmanager
+async def _received(
+    request: Request, bytes_max: int, pause_seconds_max: float
+) -> AsyncIterator[Upload]:
+    form = is_form(request)
     most = bytes_max + (ENVELOPE_BYTES_MAX if form else 0)
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length) > most:
