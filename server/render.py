@@ -47,10 +47,10 @@ def render(transcript: Transcript, form: Format) -> tuple[str, str]:
 def as_json(transcript: Transcript) -> dict[str, Any]:
     """Segments in order of time. Of a split file they name their channel, and `channels` has the
     text and the account of each."""
-    finals = _spoken(transcript)
-    language, probability = _language(transcript.finals)
+    finals = spoken(transcript)
+    language, probability = language_of(transcript.finals)
     whole: dict[str, Any] = {
-        "text": _text(finals),
+        "text": text_of(finals),
         "language": language,
         "language_probability": probability,
         "duration": seconds(transcript.samples),
@@ -60,14 +60,14 @@ def as_json(transcript: Transcript) -> dict[str, Any]:
         whole["channels"] = [
             {
                 "channel": channel,
-                "text": _text(f for f in finals if f.channel == channel),
+                "text": text_of(f for f in finals if f.channel == channel),
                 "account": account(one),
             }
             for channel, one in enumerate(transcript.accounts)
         ]
     return whole | {
         "model": asdict(transcript.model),
-        "warnings": [_warning(warning) for warning in transcript.warnings],
+        "warnings": [warning(warned) for warned in transcript.warnings],
         "account": account(*transcript.accounts),
     }
 
@@ -94,17 +94,17 @@ def _word(word: Word, *, timed: bool) -> dict[str, Any]:
     }
 
 
-def _warning(warning: Warned) -> dict[str, Any]:
+def warning(warned: Warned) -> dict[str, Any]:
     return {
-        "code": warning.code,
-        "message": warning.message,
-        "channel": warning.channel,
-        "start": seconds(warning.start),
-        "end": seconds(warning.end),
+        "code": warned.code,
+        "message": warned.message,
+        "channel": warned.channel,
+        "start": seconds(warned.start),
+        "end": seconds(warned.end),
     }
 
 
-def _language(finals: Iterable[events.Final]) -> tuple[str | None, float]:
+def language_of(finals: Iterable[events.Final]) -> tuple[str | None, float]:
     """What was spoken longest, and how sure the model was of it; none where nothing was said."""
     spoken: dict[str, int] = {}
     sure: dict[str, float] = {}
@@ -120,13 +120,13 @@ def _language(finals: Iterable[events.Final]) -> tuple[str | None, float]:
     return language, round(sure[language] / max(spoken[language], 1), 3)
 
 
-def _spoken(transcript: Transcript) -> list[events.Final]:
+def spoken(transcript: Transcript) -> list[events.Final]:
     """Finals with words, in order of time."""
     finals = (final for final in transcript.finals if final.words)
     return sorted(finals, key=lambda final: (final.start, final.channel))
 
 
-def _text(finals: Iterable[events.Final]) -> str:
+def text_of(finals: Iterable[events.Final]) -> str:
     return join(tuple(word for final in finals for word in final.words))
 
 
@@ -144,7 +144,7 @@ def _as_text(transcript: Transcript) -> str:
         f"{_label(final)}: {_one_line(join(final.words))}"
         if split
         else _one_line(join(final.words))
-        for final in _spoken(transcript)
+        for final in spoken(transcript)
     )
     return "".join(f"{line}\n" for line in lines)
 
@@ -156,7 +156,7 @@ def _one_line(text: str) -> str:
 def _as_tsv(transcript: Transcript) -> str:
     split = transcript.split
     rows = [["start_ms", "end_ms", *(["channel"] if split else []), "text"]]
-    for final in _spoken(transcript):
+    for final in spoken(transcript):
         times = [str(_ms(final.start)), str(_ms(final.end))]
         channel = [str(final.channel)] if split else []
         rows.append([*times, *channel, _escape_tsv(join(final.words))])
@@ -218,7 +218,7 @@ def cues(transcript: Transcript) -> list[Cue]:
     found: list[Cue] = []
     for channel in range(max(1, len(transcript.accounts))):
         mine: list[Cue] = []
-        for final in _spoken(transcript):
+        for final in spoken(transcript):
             if final.channel == channel:
                 words = final.words if transcript.timed else _spread(final)
                 mine += [_cue(part, channel) for part in _cut(words)]
