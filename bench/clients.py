@@ -6,21 +6,21 @@ of the machine that it measures.
 
 import asyncio
 import contextlib
-import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from bench.dialects.dialect import Dialect, Message, Options
+from bench.dialects.native import NATIVE
 from bench.recordings import SAMPLE_RATE, Pcm
-from bench.trace import Pace, Shown, Trace
+from bench.trace import Pace, Trace
 
 READY_SECONDS_MAX = 30
+QUIET_SECONDS_MAX = 15  # that a client waits for a server to have said all
 DRAIN_SECONDS_MAX = 60  # from `stop` to the end of the connection
 
-Messages = list[tuple[float, str | bytes]]  # with when each came
 Send = Callable[[bytes], Awaitable[None]]
 
 
@@ -39,67 +39,73 @@ async def send_paced(send: Send, audio: Pcm, pace: Pace, trace: Trace) -> None:
         await send(bytes(raw[2 * start : 2 * end]))
 
 
-async def stream_native(url: str, audio: Pcm, pace: Pace, options: Mapping[str, Any]) -> Trace:
+async def stream_native(url: str, audio: Pcm, pace: Pace, options: Options) -> Trace:
     """One session of the native protocol, from `start` to the closed socket."""
-    trace = Trace(pace=pace)
-    messages: Messages = []
+    return await stream(NATIVE, url, audio, pace, options)
+
+
+async def stream(dialect: Dialect, address: str, audio: Pcm, pace: Pace, options: Options) -> Trace:
+    """One session of any protocol, at the address of a WebSocket (`Dialect.address`)."""
+    trace = Trace(pace=pace, has_account=dialect.has_account)
+    messages: list[tuple[float, Message]] = []
     asked = time.perf_counter()
     try:
-        async with connect(url, compression=None, max_size=1 << 24, ping_interval=None) as socket:
-            await socket.send(json.dumps({"type": "start", "sample_rate": SAMPLE_RATE, **options}))
+        async with connect(
+            address, compression=None, max_size=1 << 24, ping_interval=None
+        ) as socket:
+            for message in dialect.hello(options):
+                await socket.send(message)
             async with asyncio.timeout(READY_SECONDS_MAX):
                 messages.append((time.perf_counter(), await socket.recv()))
             trace.answered_ms = (time.perf_counter() - asked) * 1000
-            await _converse(socket, audio, trace, messages)
-            trace.close_code = socket.close_code
+            await _converse(dialect, socket, audio, trace, messages)
+        trace.close_code = socket.close_code
     except (OSError, WebSocketException) as error:
         trace.errors.append({"code": "bench", "message": f"no session: {error}"})
-    for wall, message in messages:
-        _note(trace, wall, json.loads(message))
+    dialect.read(trace, messages)
     return trace
 
 
-async def _converse(socket: ClientConnection, audio: Pcm, trace: Trace, messages: Messages) -> None:
-    receiving = asyncio.create_task(_receive(socket, messages))
+async def _converse(
+    dialect: Dialect,
+    socket: ClientConnection,
+    audio: Pcm,
+    trace: Trace,
+    messages: list[tuple[float, Message]],
+) -> None:
+    async def send(pcm: bytes) -> None:
+        await socket.send(dialect.frame(pcm))
+
+    receiving = asyncio.create_task(_receive(dialect, socket, messages))
     try:
-        with contextlib.suppress(ConnectionClosed):  # the server says why in an `error`
-            await send_paced(socket.send, audio, trace.pace, trace)
-            await socket.send('{"type": "stop"}')
+        with contextlib.suppress(ConnectionClosed):  # the server says why in its own words
+            await send_paced(send, audio, trace.pace, trace)
+            await _await_quiet(dialect.quiet_seconds, messages)
+            for message in dialect.stop(-(-len(audio) // trace.pace.frame_samples)):
+                await socket.send(message)
         async with asyncio.timeout(DRAIN_SECONDS_MAX):
             await receiving
     except TimeoutError:
         trace.errors.append({"code": "bench", "message": f"open {DRAIN_SECONDS_MAX} s after stop"})
 
 
-async def _receive(socket: ClientConnection, messages: Messages) -> None:
+async def _receive(
+    dialect: Dialect, socket: ClientConnection, messages: list[tuple[float, Message]]
+) -> None:
     try:
         while True:
             message = await socket.recv()
             messages.append((time.perf_counter(), message))
+            if dialect.is_last(message):
+                return
     except ConnectionClosed:
         return
 
 
-def _note(trace: Trace, wall: float, message: dict[str, Any]) -> None:
-    match message["type"]:
-        case "partial" | "final" as kind:
-            shown = Shown(
-                wall,
-                message["utterance"],
-                message["start"],
-                message["end"],
-                message["text"],
-                stable=message.get("stable", ""),
-                is_final=kind == "final",
-                reason=message.get("reason", ""),
-                lag_ms=message["lag_ms"],
-            )
-            trace.shown.append(shown)
-        case "speech_started":
-            trace.speech_started += 1
-        case "warning":
-            trace.warnings.append(message)
-        case "error":
-            trace.errors.append(message)
-        case "done":
-            trace.account = message["account"]
+async def _await_quiet(seconds: float, messages: list[tuple[float, Message]]) -> None:
+    """Until nothing has come for so long, since now or since the last message."""
+    began = time.perf_counter()
+    while seconds and time.perf_counter() - began < QUIET_SECONDS_MAX:
+        if time.perf_counter() - max(began, messages[-1][0]) >= seconds:
+            return
+        await asyncio.sleep(0.1)

@@ -45,6 +45,7 @@ def latency_figures(sessions: Sequence[Session]) -> Figures:
     stable = [metrics.word_latencies(*session, stable=True) for session in sessions]
     first = [metrics.first_partial_latencies(*session) for session in sessions]
     final = [metrics.final_latencies(*session) for session in sessions]
+    gaps = [metrics.partial_gaps(*session) for session in sessions]
     points = [
         (word.end / 60, latency)
         for (script, _), latencies in zip(sessions, words, strict=True)
@@ -58,6 +59,7 @@ def latency_figures(sessions: Sequence[Session]) -> Figures:
         **spread("stable_word", (latency for each in stable for latency in each)),
         **spread("first_partial", (latency for each in first for latency in each)),
         **spread("final", (latency for each in final for latency in each)),
+        **spread("partial_gap", (gap for each in gaps for gap in each)),
         "lag_slope_ms_per_minute": round(gradient, 2),
         "lag_slope_error_ms_per_minute": round(error, 2),
     }

@@ -84,9 +84,11 @@ class Server:
         return self.url.replace("http", "ws", 1) + "/v1/stream"
 
     async def counters(self) -> dict[str, float]:
-        """Its own /metrics, without those of the Python runtime."""
+        """Its own /metrics, without those of the Python runtime; nothing where it has none."""
         async with httpx.AsyncClient() as client:
             answer = await client.get(self.url + "/metrics", timeout=10)
+        if answer.status_code != 200:
+            return {}
         return {
             sample.name + "".join(f" {key}={value}" for key, value in sample.labels.items()): (
                 sample.value
@@ -105,18 +107,37 @@ def free_port() -> int:
         return port
 
 
-@contextlib.asynccontextmanager
-async def running(model: str, port: int = 0, more: Sequence[str] = ()) -> AsyncIterator[Server]:
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a server is started, and the path that answers below 500 once it is ready."""
+
+    command: Sequence[str]
+    port: int
+    ready_path: str = "/readyz"
+    environment: dict[str, str] = field(default_factory=dict)  # beside this process's own
+    folder: Path = ROOT
+
+
+def running(
+    model: str, port: int = 0, more: Sequence[str] = ()
+) -> contextlib.AbstractAsyncContextManager[Server]:
     """The server of this checkout, ready; stopped at the end as an operator would stop it."""
     port = port or free_port()
     command = [sys.executable, "-m", "server", "serve", "--port", str(port), "--model", model]
+    return started(Launch([*command, *more], port))
+
+
+@contextlib.asynccontextmanager
+async def started(launch: Launch) -> AsyncIterator[Server]:
+    """Any server on this machine, ready; RuntimeError with its log when it does not start."""
     with tempfile.TemporaryFile() as log:
-        process = _start([*command, *more], log)
+        process = _start(launch, log)
         try:
-            server = Server(f"http://127.0.0.1:{port}", psutil.Process(process.pid))
-            if not await _ready(server.url, process):
+            server = Server(f"http://127.0.0.1:{launch.port}", psutil.Process(process.pid))
+            if not await _ready(server.url + launch.ready_path, process):
                 log.seek(0)
-                raise RuntimeError(f"the server did not start:\n{log.read().decode()[-4000:]}")
+                text = log.read().decode(errors="replace")
+                raise RuntimeError(f"the server did not start:\n{text[-4000:]}")
             yield server
         finally:
             _stop(process)
@@ -132,11 +153,15 @@ def _tell_faults(log: str) -> None:
         print("\n".join(log.splitlines()[-LOG_LINES_SHOWN:]))
 
 
-def _start(command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(launch: Launch, log: IO[bytes]) -> subprocess.Popen[bytes]:
     # What an operator has set for the server's own use must not steer a measurement unseen.
     environment = {key: value for key, value in os.environ.items() if "STENTOR_" not in key}
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+        launch.command,
+        cwd=launch.folder,
+        env=environment | launch.environment,
+        stdout=log,
+        stderr=subprocess.STDOUT,
     )
 
 
@@ -145,7 +170,7 @@ async def _ready(url: str, process: subprocess.Popen[bytes]) -> bool:
     async with httpx.AsyncClient() as client:
         while time.monotonic() < deadline and process.poll() is None:
             with contextlib.suppress(httpx.TransportError):
-                if (await client.get(url + "/readyz", timeout=2)).status_code == 200:
+                if (await client.get(url, timeout=2)).status_code < 500:
                     return True
             await asyncio.sleep(0.1)
     return False

@@ -10,15 +10,17 @@ import asyncio
 import contextlib
 import random
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from bench import machine, metrics
-from bench.clients import stream_native
+from bench.clients import stream
+from bench.dialects import DIALECTS
 from bench.figures import Figures, Session, medians, print_table, session_figures, write_json
 from bench.launch import ROOT, Server, Usage, running
+from bench.level import beyond_silence
 from bench.recordings import Recording, Script, draw_script, load_recordings
 from bench.trace import Pace, Trace
 
@@ -38,6 +40,7 @@ class Load:
     seed: int = 1
     pace: Pace = field(default_factory=Pace)
     start: dict[str, Any] = field(default_factory=lambda: {"language": "en"})
+    protocol: str = "native"  # of DIALECTS
 
     def scripts(self, recordings: list[Recording], run: int) -> list[Script]:
         """Another one for each client and run, the same for the same seed."""
@@ -73,13 +76,16 @@ async def run_load(server: Server, load: Load, scripts: list[Script]) -> tuple[l
 
 async def _client(server: Server, load: Load, script: Script, offset: float) -> Trace:
     await asyncio.sleep(offset)
-    return await stream_native(server.stream_url, script.audio, load.pace, load.start)
+    dialect = DIALECTS[load.protocol]
+    address = dialect.address(server.url, load.start)
+    return await stream(dialect, address, script.audio, load.pace, load.start)
 
 
 async def measure(server: Server, load: Load, scripts: list[Script]) -> dict[str, Any]:
     """One run: its figures, and the evidence for what should not have happened."""
     sessions, usage = await run_load(server, load, scripts)
     figures: Figures = session_figures(sessions)
+    figures |= beyond_silence(figures, DIALECTS[load.protocol].silence_ms)
     if usage:
         figures |= usage.figures(sum(script.seconds for script in scripts))
     return {
@@ -114,9 +120,14 @@ def oddities(script: Script, trace: Trace) -> dict[str, Any]:
 
 async def measure_runs(server: Server, load: Load, folder: Path, runs: int) -> list[dict[str, Any]]:
     recordings = load_recordings(folder)
-    # Caches, allocators and the first decodes are warm before anything is measured.
-    await run_load(server, Load(1, 4, start=load.start), Load(1, 4).scripts(recordings, 99))
+    await warm_up(server, load, recordings)
     return [await measure(server, load, load.scripts(recordings, run)) for run in range(runs)]
+
+
+async def warm_up(server: Server, load: Load, recordings: list[Recording]) -> None:
+    """A short session, so that caches, allocators and the first decodes are warm afterwards."""
+    short = replace(load, streams=1, seconds=4)
+    await run_load(server, short, short.scripts(recordings, 99))
 
 
 def add_server_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,6 +138,22 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
         "--server-args", default="", help="more of its arguments, as one string with spaces"
     )
     parser.add_argument("--json", type=Path, help="write everything there")
+
+
+def add_client_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--protocol", choices=list(DIALECTS), default="native", help="they speak")
+    parser.add_argument(
+        "--frame-ms", type=int, help="of audio in a message; default: the protocol's"
+    )
+    parser.add_argument("--language", default="en", help="a code, or auto")
+    parser.add_argument("--seed", type=int, default=1)
+
+
+def client_load(arguments: argparse.Namespace, **more: Any) -> Load:
+    """What `add_client_arguments` asked for, with more fields of a load."""
+    pace = Pace(arguments.frame_ms or DIALECTS[arguments.protocol].frame_ms)
+    start = {"language": arguments.language}
+    return Load(seed=arguments.seed, pace=pace, start=start, protocol=arguments.protocol, **more)
 
 
 def server_of(arguments: argparse.Namespace) -> contextlib.AbstractAsyncContextManager[Server]:
@@ -144,21 +171,17 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=DIGITS, help="recordings and manifest")
     parser.add_argument("--pause", type=float, default=1.2, help="seconds between recordings")
     parser.add_argument("--stagger", type=float, default=3.0, help="clients start within, seconds")
-    parser.add_argument("--frame-ms", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--language", default="en", help="a code, or auto")
+    add_client_arguments(parser)
     return parser.parse_args(arguments)
 
 
 async def main(arguments: argparse.Namespace) -> None:
-    load = Load(
-        arguments.streams,
-        arguments.seconds,
-        arguments.pause,
-        arguments.stagger,
-        arguments.seed,
-        Pace(arguments.frame_ms),
-        {"language": arguments.language},
+    load = client_load(
+        arguments,
+        streams=arguments.streams,
+        seconds=arguments.seconds,
+        pause_seconds=arguments.pause,
+        stagger_seconds=arguments.stagger,
     )
     on = machine.describe()
     async with server_of(arguments) as server:

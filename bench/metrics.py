@@ -139,6 +139,22 @@ def final_latencies(script: Script, trace: Trace) -> list[float | None]:
     return latencies
 
 
+def partial_gaps(script: Script, trace: Trace) -> list[float]:
+    """Between consecutive hypotheses of an utterance, from its first one to its last word's end.
+
+    A final waits for the silence after that word, so the gap before it counts to the word's end
+    only; a partial counts whenever it comes.
+    """
+    gaps: list[float] = []
+    for utterance in by_utterance(trace.shown).values():
+        walls = [shown.wall for shown in utterance if not shown.is_final]
+        gaps += [later - earlier for earlier, later in pairwise(walls)]
+        heard = [i for shown in utterance for i in heard_words(script.words, shown)]
+        if walls and heard and (spoken := trace.due(script.words[max(heard)].end)) > walls[-1]:
+            gaps.append(spoken - walls[-1])
+    return [gap * 1000 for gap in gaps]
+
+
 def missing_finals(script: Script, trace: Trace) -> int:
     """Recordings over which there is no final with text."""
     return sum(
@@ -248,7 +264,7 @@ def account_faults(trace: Trace) -> list[str]:
     """What does not add up in the server's account of the audio."""
     account = trace.account
     if account is None:
-        return ["no account came"]
+        return ["no account came"] if trace.has_account else []
     faults = []
     parts = account["transcribed"] + account["silence"] + account["dropped"]
     if account["received"] != parts:

@@ -31,7 +31,7 @@ class Shown:
     stable: str = ""
     is_final: bool = False
     reason: str = ""
-    lag_ms: float = 0.0
+    lag_ms: float | None = None  # as the server says, where it does
 
 
 @dataclass(slots=True)
@@ -47,6 +47,7 @@ class Trace:
     speech_started: int = 0
     warnings: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
+    has_account: bool = True  # whether the protocol tells what became of the audio
     account: dict[str, int] | None = None
     close_code: int | None = None
 
@@ -61,6 +62,11 @@ class Trace:
             self.sent_samples / SAMPLE_RATE,
         )
         return self.began + end / (self.pace.speed or math.inf)
+
+    def sent_seconds(self, wall: float) -> float:
+        """How much of the audio was due to be sent by then."""
+        sent = self.sent_samples / SAMPLE_RATE
+        return min((wall - self.began) * self.pace.speed, sent) if self.pace.speed else sent
 
     @property
     def finals(self) -> list[Shown]:

@@ -1,0 +1,12 @@
+"""The protocols that the benches' clients speak, by name. Another one is another file here."""
+
+from bench.dialects.dialect import Dialect
+from bench.dialects.native import NATIVE
+from bench.dialects.whisperlive import WHISPERLIVE
+from bench.dialects.whisperlivekit import WHISPERLIVEKIT
+
+DIALECTS: dict[str, Dialect] = {
+    "native": NATIVE,
+    "whisperlive": WHISPERLIVE,
+    "whisperlivekit": WHISPERLIVEKIT,
+}
