@@ -20,10 +20,12 @@ from server.connection import Connection, turn_away
 from server.metrics import Metrics
 from server.protocols import PROTOCOLS
 from server.protocols.base import WireProtocol
-from server.rest import native
+from server.readiness import problems
+from server.rest import container, native, openai
 from server.rest.upload import Uploads
 from streaming.errors import TranscriptionError
 
+FILE_APIS = (native, openai, container)
 PAGES = Path(__file__).parent / "pages"
 SECURITY = (
     (
@@ -47,7 +49,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics) -> Starlette:
     uploads = Uploads(config.files)
     routes: list[BaseRoute] = [
         *(WebSocketRoute(p.path, _socket(p, config, engine)) for p in PROTOCOLS),
-        *native.routes(engine, uploads, config.session),
+        *(route for api in FILE_APIS for route in api.routes(engine, uploads, config.session)),
         *_operations(engine, metrics),
         Route("/", lambda request: FileResponse(PAGES / "index.html")),
         Mount("/pages", StaticFiles(directory=PAGES)),
@@ -79,13 +81,7 @@ def _operations(engine: Engine, metrics: Metrics) -> list[BaseRoute]:
         return JSONResponse({"status": "ok"})
 
     async def readyz(request: Request) -> Response:
-        problems = {
-            "the engine has failed": engine.is_failed,
-            "starting": not (engine.is_ready or engine.is_closing or engine.is_failed),
-            "shutting down": engine.is_closing,
-            "the model does not answer": engine.is_stalled,
-        }
-        found = [problem for problem, is_so in problems.items() if is_so]
+        found = problems(engine)
         body = {
             "status": ", ".join(found) or "ready",
             "model": asdict(engine.backend.info),

@@ -157,7 +157,7 @@ def _as_tsv(transcript: Transcript) -> str:
     split = transcript.split
     rows = [["start_ms", "end_ms", *(["channel"] if split else []), "text"]]
     for final in spoken(transcript):
-        times = [str(_ms(final.start)), str(_ms(final.end))]
+        times = [str(milliseconds(final.start)), str(milliseconds(final.end))]
         channel = [str(final.channel)] if split else []
         rows.append([*times, *channel, _escape_tsv(join(final.words))])
     return "".join("\t".join(row) + "\n" for row in rows)
@@ -169,7 +169,7 @@ def _escape_tsv(text: str) -> str:
     return text
 
 
-def _ms(position: int) -> int:
+def milliseconds(position: int) -> int:
     return round(position * 1000 / SAMPLE_RATE)
 
 
@@ -198,7 +198,9 @@ def _subtitles(
         # pysubs2 reads a backslash before n, N or h as white space.
         lines = (escape(line).replace("\\", "\\" + WORD_JOINER) for line in cue.lines)
         text = speaker(cue) + "\n".join(lines)
-        file.append(pysubs2.SSAEvent(start=_ms(cue.start), end=_ms(cue.end), text=text))
+        file.append(
+            pysubs2.SSAEvent(start=milliseconds(cue.start), end=milliseconds(cue.end), text=text)
+        )
     # Tags are kept as they are: we write none of pysubs2's own, and what looks like one is text.
     return file.to_string(form, keep_ssa_tags=True)
 

@@ -57,11 +57,11 @@ def _allowed(schema: dict[str, Any], path: list[str], *, unknown: bool) -> str:
     node = schema
     for part in path[:-1] if unknown else path:
         node = _resolve(node, definitions)
-        inner = node.get("properties", {})
+        inner = _properties(node, definitions)
         node = node.get("items", {}) if part.isdigit() else inner.get(part, {})
     node = _resolve(node, definitions)
     if unknown:
-        return ", ".join(node.get("properties", {}))
+        return ", ".join(_properties(node, definitions))
     return _describe(node)
 
 
@@ -70,6 +70,15 @@ def _resolve(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any
         found: dict[str, Any] = definitions[node["$ref"].rsplit("/", 1)[-1]]
         return found
     return node
+
+
+def _properties(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Of an object, or of the one that an optional object may be."""
+    for option in (node, *node.get("anyOf", ())):
+        if "properties" in (resolved := _resolve(option, definitions)):
+            found: dict[str, Any] = resolved["properties"]
+            return found
+    return {}
 
 
 def _describe(node: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, ClassVar, Final, cast
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Send
 from server.limits import FileLimits
 from streaming.errors import BadMessage, Overloaded, TimedOut, TooLarge
 
+FORM_TYPE: Final = "multipart/form-data"
 FIELDS_MAX: Final = 200
 FIELD_BYTES_MAX: Final = 64 << 10
 SPOOL_BYTES: Final = 1 << 20  # a smaller file stays in memory
@@ -56,8 +57,20 @@ class Uploads:
             self.count -= 1
 
 
+class WrongContentType(BadMessage):
+    code: ClassVar[str] = "unsupported_content_type"
+    http_status: ClassVar[int] = 415
+
+
 def is_form(request: Request) -> bool:
-    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+    return request.headers.get("content-type", "").lower().startswith(FORM_TYPE)
+
+
+def require_form(request: Request) -> None:
+    """Raises WrongContentType."""
+    if not is_form(request):
+        kind = request.headers.get("content-type", "")[:100]
+        raise WrongContentType(f"the content type {kind!r} is not supported", allowed=FORM_TYPE)
 
 
 @asynccontextmanager

@@ -1,0 +1,14 @@
+"""Why the server cannot take work just now."""
+
+from batch.engine import Engine
+
+
+def problems(engine: Engine) -> list[str]:
+    """Nothing when it is ready."""
+    found = {
+        "the engine has failed": engine.is_failed,
+        "starting": not (engine.is_ready or engine.is_closing or engine.is_failed),
+        "shutting down": engine.is_closing,
+        "the model does not answer": engine.is_stalled,
+    }
+    return [problem for problem, is_so in found.items() if is_so]
