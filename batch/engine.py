@@ -28,7 +28,8 @@ from streaming.terms import Terms
 logger = logging.getLogger("batch.engine")
 
 HOPS_MAX = 16  # of one stream in one call of the VAD: a burst does not hold up the others
-FILES_BESIDE_LIVE, FILE_HOPS_BESIDE_LIVE = 8, 4  # in one call of the VAD
+FILES_MAX = 8  # in one call of the VAD
+FILE_HOPS_ALONE, FILE_HOPS_BESIDE_LIVE = 64, 4  # of each of them
 TICK_SECONDS, TICK_SECONDS_MAX = 0.0005, 0.016  # for each further stream
 STALLED_SECONDS = 60.0  # a batch that takes longer is reported as a fault
 
@@ -262,8 +263,9 @@ class Engine:
         waiting = [self.owners[n] for n in self.listening if n in self.owners]
         live = [(*w, min(w[1].hops_ready, HOPS_MAX)) for w in waiting if w[0].lane == "live"]
         files = [w for w in waiting if w[0].lane == "file"]
-        most = FILE_HOPS_BESIDE_LIVE if live else HOPS_MAX
-        taken = files[:FILES_BESIDE_LIVE] if live else files
+        is_alone = not any(stream.lane == "live" for stream in self.streams)
+        most = FILE_HOPS_ALONE if is_alone else FILE_HOPS_BESIDE_LIVE
+        taken = files[:FILES_MAX]
         self.listening = {w[1].terms.stream: None for w in files[len(taken) :]}
         if self.listening:
             self.audio_came.set()
