@@ -3,7 +3,9 @@
 import datetime
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,6 +27,7 @@ def describe() -> dict[str, object]:
         "python": platform.python_version(),
         "versions": {name: version(name) for name in DISTRIBUTIONS},
         "commit": commit(),
+        "command": command(),
     }
 
 
@@ -37,6 +40,12 @@ def cpu_model() -> str:
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
+
+
+def command() -> str:
+    """What was typed, after the interpreter's name."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return shlex.join(["-m", spec.name if spec else sys.argv[0], *sys.argv[1:]])
 
 
 def commit() -> str | None:
