@@ -9,7 +9,7 @@ import logging
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ from typing import Any, Final
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from batch.database import JobsUnavailable
+from batch.job import JobsUnavailable
 
 COPY_BYTES: Final = 1 << 20
 
@@ -101,7 +101,7 @@ class AudioStore:
         return [key for key in found if key.isalnum()]
 
 
-async def fetch_path(path: str) -> AsyncIterator[bytes]:
+async def fetch_path(path: str) -> AsyncGenerator[bytes, None]:
     """An operator's own file, by any path or URL that fsspec knows. Raises OSError, ValueError."""
     files, name = await asyncio.to_thread(fsspec.core.url_to_fs, path)
     file = await asyncio.to_thread(files.open, name, "rb")

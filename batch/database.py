@@ -6,18 +6,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from batch import rows
-from streaming.errors import TranscriptionError
+from batch.job import JobsUnavailable
 
 VERSION: Final = 1  # of the tables
 BUSY_MS: Final = 30_000
-
-
-class JobsUnavailable(TranscriptionError):
-    """Jobs cannot be kept: the database, the folder or their configuration is at fault."""
-
-    code = "jobs_unavailable"
-    close_code = 1011
-    http_status = 503
 
 
 def bare_url(url: str) -> str:

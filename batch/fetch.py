@@ -9,7 +9,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
@@ -127,7 +127,7 @@ class Fetcher:
         ) as client:
             yield client
 
-    async def download(self, url: str) -> AsyncIterator[bytes]:
+    async def download(self, url: str) -> AsyncGenerator[bytes, None]:
         """What is there, in pieces. Raises JobFailed with the reason in its `detail`."""
         seconds, bytes_max = self.options.seconds_max, self.options.bytes_max
         deadline = asyncio.get_running_loop().time() + seconds

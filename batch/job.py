@@ -5,12 +5,14 @@ all places), is transcribed (`processing`), and ends as `completed` or `error`. 
 told. A deleted job keeps its id, its times and its status, and nothing else.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from batch.engine import Engine
 from batch.files import FileRequest, Transcript
+from batch.job_options import FetchOptions, JobOptions
 from streaming.errors import TranscriptionError
 from streaming.options import SessionOptions
 
@@ -18,6 +20,14 @@ Status = Literal["queued", "processing", "completed", "error"]
 
 CANCELLED = "cancelled"  # the `error_code` of a job that was stopped
 DOWNLOAD_FAILED = "download_failed"
+
+
+class JobsUnavailable(TranscriptionError):
+    """Jobs cannot be kept: the database, the folder or their configuration is at fault."""
+
+    code = "jobs_unavailable"
+    close_code = 1011
+    http_status = 503
 
 
 class JobFailed(TranscriptionError):
@@ -128,6 +138,57 @@ class JobFilter:
     with_deleted: bool = False
 
 
+class Jobs(Protocol):
+    """What protocols call, in the server's loop; none of it blocks. `JobDoor.open` gives it.
+
+    Every method raises JobsUnavailable where the database or the audio's place fails.
+    """
+
+    async def upload(self, owner: str, chunks: AsyncIterable[bytes]) -> "Upload":
+        """Streams audio in; what `chunks` raises is passed on, and nothing then stays behind."""
+
+    async def find_upload(self, upload: str) -> "Upload | None":
+        """None where it never was, or has been kept long enough."""
+
+    async def submit(self, request: JobRequest) -> str:
+        """The id of a job that will end, whatever happens to this process from now on.
+
+        Never refused for being too many. Raises BadMessage for an upload that is not there or is
+        another owner's, GoingAway while the server stops.
+        """
+
+    async def get(self, job: str) -> Job | None:
+        """A deleted job is still found, with `deleted` set, until its time is over."""
+
+    async def transcript(self, job: str) -> Transcript | None:
+        """Of a completed job; None for every other and for a deleted one."""
+
+    async def find(self, which: JobFilter) -> list[Job]:
+        """Newest first."""
+
+    async def cancel(self, job: str) -> bool:
+        """Whether it was still open. It ends as `error` with the code `cancelled`, its webhook is
+        told, and what is being done for it stops."""
+
+    async def delete(self, job: str) -> bool:
+        """Whether there is such a job. Its transcript, audio, options, URLs and texts are gone
+        when this returns; an open one is cancelled, and no webhook is told."""
+
+    async def wait(self, job: str, seconds_max: float | None = None) -> Job | None:
+        """The job once it has ended; before, when the time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Audio that was sent beforehand; `audio` is its key in the audio store."""
+
+    id: str
+    owner: str
+    size: int
+    audio: str
+    created: datetime
+
+
 class Dialect(Protocol):
     """What a protocol adds to the life of its jobs. Called in a worker thread, maybe twice."""
 
@@ -147,3 +208,14 @@ class PlainDialect:
 
     def notice(self, job: Job) -> Mapping[str, Any]:
         return {"id": job.id, "status": job.status}
+
+
+@dataclass(frozen=True, slots=True)
+class JobSetting:
+    """What jobs run with. `seconds_max` bounds the audio of a job; `dialects` by kind of job."""
+
+    options: JobOptions
+    fetch: FetchOptions
+    engine: Engine
+    seconds_max: float
+    dialects: Mapping[str, Dialect] = field(default_factory=dict)

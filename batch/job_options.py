@@ -1,7 +1,9 @@
 """What an operator may choose about jobs, and about the addresses users make us reach."""
 
+from pathlib import Path
 from typing import Annotated
 
+import platformdirs
 from pydantic import Field
 
 from streaming.options import Options
@@ -35,6 +37,20 @@ class JobOptions(Options):
     """Time for a webhook to be answered."""
     webhook_wait_seconds: Annotated[float, Field(gt=0)] = 1.0
     """Wait after the first failed try; each later one is twice as long."""
+
+    @property
+    def place(self) -> Path:
+        if self.folder:
+            return Path(self.folder).expanduser().absolute()
+        return Path(platformdirs.user_data_dir("stentor"))
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.place / 'jobs.sqlite'}"
+
+    @property
+    def audio_place(self) -> str:
+        return self.audio or str(self.place / "audio")
 
 
 class FetchOptions(Options):

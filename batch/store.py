@@ -6,7 +6,7 @@ The rows are the truth about a job; what drives it only knows its id. A transcri
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -15,9 +15,10 @@ import sqlalchemy as sa
 from batch import results
 from batch.database import bare_url, open_engine, prepare, shrink
 from batch.files import Transcript
-from batch.job import CANCELLED, Job, JobFailed, JobFilter, JobRequest
+from batch.job import CANCELLED, Job, JobFailed, JobFilter, JobRequest, Upload
 from batch.rows import as_job, jobs, nodes, of_request, transcripts, uploads
 
+KEYS_AT_ONCE: Final = 500
 OPEN: Final = ("queued", "processing")
 EMPTY: Final[dict[str, Any]] = {
     "source": None,
@@ -29,17 +30,6 @@ EMPTY: Final[dict[str, Any]] = {
     "error_detail": "",
     "audio": "",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """Audio that was sent beforehand; `audio` is its key in the audio store."""
-
-    id: str
-    owner: str
-    size: int
-    audio: str
-    created: datetime
 
 
 class Store:
@@ -162,7 +152,8 @@ class Store:
     def audio(self, job: str) -> str:
         """The key of its audio in the audio store; empty while there is none."""
         with self.engine.connect() as c:
-            return c.execute(sa.select(jobs.c.audio).where(jobs.c.id == job)).scalar() or ""
+            found: str | None = c.execute(sa.select(jobs.c.audio).where(jobs.c.id == job)).scalar()
+        return found or ""
 
     def keep_audio(self, job: str, audio: str) -> bool:
         """False where the job is no longer open: the audio is then nobody's."""
@@ -201,10 +192,15 @@ class Store:
         """Nothing more is to be done for it."""
         self._change(job, settled=_now())
 
-    def unsettled(self) -> list[tuple[str, str, int, bool]]:
-        """Jobs with something left to do: id, owner, number, whether it has ended; oldest first."""
+    def unsettled(self, age: timedelta) -> list[tuple[str, str, int, bool]]:
+        """Jobs of that age with something left to do, oldest first: id, owner, number, and whether
+        only the webhook is left."""
         columns = (jobs.c.id, jobs.c.owner, jobs.c.number, jobs.c.status.notin_(OPEN))
-        query = sa.select(*columns).where(jobs.c.settled.is_(None)).order_by(jobs.c.number)
+        query = (
+            sa.select(*columns)
+            .where(jobs.c.settled.is_(None), jobs.c.created <= _now() - age)
+            .order_by(jobs.c.number)
+        )
         with self.engine.connect() as c:
             return [(i, owner, number, bool(e)) for i, owner, number, e in c.execute(query)]
 
@@ -240,9 +236,9 @@ class Store:
 
     # ---- uploads
 
-    def add_upload(self, owner: str, audio: str, size: int) -> str:
-        upload = str(uuid.uuid4())
-        values = {"id": upload, "owner": owner, "audio": audio, "size": size, "created": _now()}
+    def add_upload(self, owner: str, audio: str, size: int) -> Upload:
+        upload = Upload(str(uuid.uuid4()), owner, size, audio, datetime.now(UTC))
+        values = {**asdict(upload), "created": _bare(upload.created)}
         with self.engine.begin() as c:
             c.execute(uploads.insert().values(values))
         return upload
@@ -281,12 +277,15 @@ class Store:
             c.execute(uploads.delete().where(uploads.c.audio == audio))
         return True
 
-    def known_audio(self, keys: Sequence[str]) -> set[str]:
-        """Those of `keys` that some job or upload has."""
+    def unknown_audio(self, keys: Sequence[str]) -> list[str]:
+        """Those of `keys` that no job and no upload has: a crash left them behind."""
+        known: set[str] = set()
         with self.engine.connect() as c:
-            found = set(c.execute(sa.select(jobs.c.audio).where(jobs.c.audio.in_(keys))).scalars())
-            mine = sa.select(uploads.c.audio).where(uploads.c.audio.in_(keys))
-            return found | set(c.execute(mine).scalars())
+            for at in range(0, len(keys), KEYS_AT_ONCE):
+                some = keys[at : at + KEYS_AT_ONCE]
+                for column in (jobs.c.audio, uploads.c.audio):
+                    known |= set(c.execute(sa.select(column).where(column.in_(some))).scalars())
+        return [key for key in keys if key not in known]
 
     def forget(self, kept: timedelta) -> list[str]:
         """Removes jobs that were settled before, with their transcripts; returns their ids."""

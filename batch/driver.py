@@ -1,0 +1,199 @@
+"""DBOS Transact: the queue of jobs, their checkpoints, and their recovery after a crash.
+
+DBOS keeps one set of workflows in a process, so there is one driver at a time. Its tables hold ids
+of jobs, names of steps and whether they were done; never audio, text or an address.
+
+DBOS is started from a thread without an event loop, so that it makes a loop of its own: the
+engine's loop, which serves live speech, then runs none of it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+
+from batch.database import open_engine
+from batch.job_options import JobOptions
+from batch.steps import Steps
+
+NAME: Final = "stentor"
+SCHEMA: Final = "stentor_workflows"  # in PostgreSQL
+QUEUE: Final = "jobs"
+# A job starts at the next poll; a poll costs about 3 ms.
+POLL_SECONDS: Final = 0.1
+THREADS_MAX: Final = 8  # each of them competes with the engine's loop for the interpreter
+# Raised when the steps or their order change: jobs begun before are then begun anew.
+STEPS_VERSION: Final = "1"
+ACTIVE: Final = ["ENQUEUED", "PENDING", "DELAYED"]
+
+Workflow = Callable[[str], Coroutine[Any, Any, None]]
+
+logger = logging.getLogger("batch.driver")
+
+
+class Driver:
+    """All methods block and are called from threads without an event loop."""
+
+    def __init__(self, url: str, steps: Steps, options: JobOptions, node: str) -> None:
+        self.url = url
+        self.steps = steps
+        self.options = options
+        self.node = node
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.engine: sa.Engine | None = None
+        self.run_job: Workflow = self._job
+        self.run_tell: Workflow = self._tell
+
+    def start(self) -> None:
+        quiet = logging.getLogger("dbos")
+        if not quiet.handlers:
+            quiet.addHandler(logging.NullHandler())  # else it writes to stderr in its own way
+            quiet.addFilter(_is_news)
+        config = self._config()
+        self._make_queue(config["system_database_url"] or "")
+        DBOS(config=config)
+        self._register()
+        try:
+            DBOS.launch()
+        except BaseException:
+            self.close()
+            raise
+
+    def _make_queue(self, url: str) -> None:
+        # Before the launch: a queue made later is looked at after a second only.
+        DBOS.migrate(url, schema=SCHEMA)
+        client = DBOSClient(
+            system_database_url=url,
+            system_database_engine=self.engine,
+            dbos_system_schema=SCHEMA,
+            application_name=NAME,
+        )
+        try:
+            client.register_queue(
+                QUEUE,
+                worker_concurrency=self.options.running_max,
+                partition_concurrency=min(self.options.owner_running_max, self.options.running_max),
+                polling_interval_sec=POLL_SECONDS,
+            )
+        finally:
+            client.destroy()
+
+    def _config(self) -> DBOSConfig:
+        config: DBOSConfig = {
+            "name": NAME,
+            "application_version": STEPS_VERSION,
+            "executor_id": self.node,
+            "log_level": "WARNING",
+            "max_executor_threads": THREADS_MAX,
+            "dbos_system_schema": SCHEMA,
+        }
+        if self.url.startswith("sqlite"):
+            # Beside the rows: their writers do not wait for each other.
+            file = Path(sa.make_url(self.url).database or "")
+            url = f"sqlite:///{file.with_name(file.stem + '-workflows' + file.suffix)}"
+            # The rows are the truth and lose nothing; what is lost here is begun anew.
+            self.engine = open_engine(url, synchronous="NORMAL")
+            return {**config, "system_database_url": url, "system_database_engine": self.engine}
+        return {**config, "system_database_url": self.url}
+
+    def close(self) -> None:
+        """What is running is left as it is, and resumed by the next start."""
+        DBOS.destroy(destroy_registry=True)
+        if self.engine is not None:
+            self.engine.dispose()
+
+    # ---- the workflows
+
+    def _register(self) -> None:
+        # Functions of this driver's own: it may be the second one in the process.
+        @DBOS.workflow(name="job", max_recovery_attempts=None)
+        async def job(name: str) -> None:
+            await self._job(name)
+
+        @DBOS.workflow(name="tell", max_recovery_attempts=None)
+        async def tell(name: str) -> None:
+            await self._tell(name)
+
+        self.run_job, self.run_tell = job, tell
+
+    async def _job(self, job: str) -> None:
+        self.loop = asyncio.get_running_loop()
+        steps = self.steps
+        await steps.begin(job)
+        for step in (steps.fetch, steps.decode, steps.transcribe):
+            await DBOS.run_step_async({"name": step.__name__}, step, job)
+        if await DBOS.run_step_async({"name": "finish"}, steps.finish, job):
+            with SetWorkflowID(_telling(job)):
+                await DBOS.start_workflow_async(self.run_tell, job)
+
+    async def _tell(self, job: str) -> None:
+        wait = self.options.webhook_wait_seconds
+        for number in range(1, self.options.webhook_tries_max + 1):
+            if await DBOS.run_step_async({"name": "tell"}, self.steps.tell, job, number):
+                return
+            await DBOS.sleep_async(wait)
+            wait *= 2
+
+    # ---- from outside
+
+    def enqueue(self, job: str, owner: str, number: int) -> None:
+        """Does nothing where it has been done."""
+        # Jobs submitted in the same millisecond would change places without the priority.
+        options = SetEnqueueOptions(queue_partition_key=owner, priority=number)
+        with SetWorkflowID(job), options:
+            DBOS.enqueue_workflow(QUEUE, self.run_job, job)
+
+    def stop(self, job: str) -> None:
+        if self.loop is not None and self.loop.is_running():
+            self.loop.call_soon_threadsafe(self.steps.stop, job)
+
+    def recover(
+        self, alive: set[str], unsettled: Callable[[], list[tuple[str, str, int, bool]]]
+    ) -> None:
+        """Go on with what servers that are gone had begun, and with jobs that nobody drives."""
+        dead = [w for w in self._workflows("PENDING") if w.executor_id not in alive]
+        for queue in {w.queue_name for w in dead}:
+            ids = [w.workflow_id for w in dead if w.queue_name == queue]
+            logger.info("resuming %d jobs", len(ids))
+            DBOS.resume_workflows(ids, queue_name=queue)
+        # In this order: what ends in between must not look as if nobody had driven it.
+        driven = {w.workflow_id for w in self._workflows(ACTIVE)}
+        for job, owner, number, is_ended in unsettled():
+            if job in driven or _telling(job) in driven:
+                continue
+            DBOS.delete_workflows([job, _telling(job)])
+            if not is_ended:
+                self.enqueue(job, owner, number)
+                continue
+            with SetWorkflowID(_telling(job)):
+                DBOS.start_workflow(self.run_tell, job)
+
+    def forget(self, before_ms: int) -> None:
+        """Drop the records of what was over before then."""
+        while True:
+            over = [
+                w.workflow_id
+                for w in self._workflows(["SUCCESS", "ERROR", "CANCELLED"], limit=1000)
+                if (w.completed_at or 0) < before_ms
+            ]
+            if not over:
+                return
+            DBOS.delete_workflows(over)
+
+    @staticmethod
+    def _workflows(status: str | list[str], limit: int | None = None) -> list[Any]:
+        return list(
+            DBOS.list_workflows(status=status, load_input=False, load_output=False, limit=limit)
+        )
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Asyncio task cancelled")  # how every shutdown looks
+
+
+def _telling(job: str) -> str:
+    return f"{job}-webhook"

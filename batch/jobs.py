@@ -1,0 +1,246 @@
+"""Jobs that survive: rows in a store, audio beside them, DBOS to drive them.
+
+Rows and queue are reached in threads of their own, so that the server's loop never waits for a
+disk. The import is heavy; `batch.job_door` puts it off until there is a job.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, TypeVar
+
+from filelock import FileLock, Timeout
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from batch.audio_store import AudioStore
+from batch.driver import Driver
+from batch.fetch import Fetcher
+from batch.files import Transcript
+from batch.job import Job, JobFilter, JobRequest, JobSetting, JobsUnavailable, Source, Upload
+from batch.job_options import JobOptions
+from batch.steps import Steps, Tools
+from batch.store import Store
+from streaming.errors import BadMessage, GoingAway
+
+THREADS: Final = 4
+BEAT_SECONDS: Final = 3.0
+SILENT_SECONDS_MAX: Final = 15.0  # a server not seen for so long is gone
+WATCH_SECONDS: Final = 1.0  # between two looks for running jobs that others have stopped
+WAIT_SECONDS: Final = (0.02, 0.5)  # between two looks of `wait`, at first and at last
+YOUNG_SECONDS: Final = 60.0  # a job nobody drives may just be about to be queued
+RECORD_MS: Final = 3_600_000  # for which the driver's records of ended jobs are kept
+
+logger = logging.getLogger("batch.jobs")
+
+Result = TypeVar("Result")
+
+
+class DurableJobs:
+    """Implements `batch.job.Jobs`. Made by `open_jobs`, ended by `close`."""
+
+    def __init__(self, setting: JobSetting, store: Store, lock: FileLock | None) -> None:
+        options = setting.options
+        self.options = options
+        self.store = store
+        self.lock = lock
+        self.node = str(uuid.uuid4())
+        self.audio = AudioStore(options.audio_place)
+        tools = Tools(
+            store=store,
+            audio=self.audio,
+            fetcher=Fetcher(setting.fetch),
+            engine=setting.engine,
+            loop=asyncio.get_running_loop(),
+            options=options,
+            seconds_max=setting.seconds_max,
+            dialects=setting.dialects,
+        )
+        self.steps = Steps(tools)
+        self.driver = Driver(store.url, self.steps, options, self.node)
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="jobs")
+        self.keepers: list[asyncio.Task[None]] = []
+        self.is_closing = False
+
+    async def start(self) -> None:
+        await self._in_thread(self.driver.start)
+        await self._in_thread(self._recover)
+        seconds = self.options.sweep_seconds
+        pace = [(self._watch, WATCH_SECONDS), (self._sweep, seconds), (self._recover, seconds)]
+        if self.lock is None:
+            pace += [(self._beat, BEAT_SECONDS), (self._recover, SILENT_SECONDS_MAX)]
+        self.keepers = [asyncio.create_task(self._repeat(work, s)) for work, s in pace]
+
+    async def close(self) -> None:
+        """What is running is given up, to be resumed by the next start. Idempotent."""
+        if self.is_closing:
+            return
+        self.is_closing = True
+        for keeper in self.keepers:
+            keeper.cancel()
+        await asyncio.gather(*self.keepers, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self.threads, self._close)
+        self.threads.shutdown(wait=False)
+
+    def _close(self) -> None:
+        self.driver.close()
+        with contextlib.suppress(SQLAlchemyError):
+            self.store.leave(self.node)
+        self.store.close()
+        if self.lock is not None:
+            self.lock.release()
+
+    # ---- what protocols call: see batch.job.Jobs
+
+    async def upload(self, owner: str, chunks: AsyncIterable[bytes]) -> Upload:
+        key, size = await self.audio.put(chunks)
+        return await self._in_thread(lambda: self.store.add_upload(owner, key, size))
+
+    async def find_upload(self, upload: str) -> Upload | None:
+        return await self._in_thread(lambda: self.store.upload(upload))
+
+    async def submit(self, request: JobRequest) -> str:
+        audio = ""
+        if request.source.kind == "upload":
+            audio = await self._uploaded(request.source, request.owner)
+        return await self._in_thread(lambda: self._submit(request, audio))
+
+    async def _uploaded(self, source: Source, owner: str) -> str:
+        found = await self.find_upload(source.value)
+        if found is None or found.owner != owner:
+            raise BadMessage("there is no such upload", field="source")
+        return found.audio
+
+    def _submit(self, request: JobRequest, audio: str) -> str:
+        job, number = self.store.insert(request, audio)
+        # Should this process end right here, the next one finds the row that nobody drives.
+        self.driver.enqueue(job, request.owner, number)
+        return job
+
+    async def get(self, job: str) -> Job | None:
+        return await self._in_thread(lambda: self.store.get(job))
+
+    async def transcript(self, job: str) -> Transcript | None:
+        return await self._in_thread(lambda: self.store.transcript(job))
+
+    async def find(self, which: JobFilter) -> list[Job]:
+        return await self._in_thread(lambda: self.store.find(which))
+
+    async def cancel(self, job: str) -> bool:
+        was_open = await self._in_thread(lambda: self.store.cancel(job))
+        self.driver.stop(job)
+        return was_open
+
+    async def delete(self, job: str) -> bool:
+        return await self._in_thread(lambda: self._delete(job))
+
+    def _delete(self, job: str) -> bool:
+        audio = self.store.delete(job)
+        self.driver.stop(job)
+        if audio and self.store.drop_upload(audio):
+            self.audio.delete(audio)
+        return audio is not None
+
+    async def wait(self, job: str, seconds_max: float | None = None) -> Job | None:
+        pause, longest = WAIT_SECONDS
+        deadline = time.monotonic() + seconds_max if seconds_max is not None else None
+        while True:
+            found = await self.get(job)
+            is_late = deadline is not None and time.monotonic() >= deadline
+            if found is None or found.is_ended or is_late:
+                return found
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, longest)
+
+    # ---- what goes on beside
+
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        if self.is_closing:
+            raise GoingAway("the server is shutting down")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.threads, work)
+        except SQLAlchemyError as error:
+            logger.error("the database of jobs failed: %s", getattr(error, "orig", error))
+            raise JobsUnavailable("the database of jobs does not answer") from error
+
+    async def _repeat(self, work: Callable[[], None], seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await self._in_thread(work)
+            except Exception:
+                logger.exception("%s failed, and is tried again", work.__name__)
+
+    def _beat(self) -> None:
+        self.store.beat(self.node)
+
+    def _recover(self) -> None:
+        alive = {self.node}
+        if self.lock is None:
+            # Others share the database: what they do is theirs while they are heard of.
+            self._beat()
+            alive |= self.store.alive(SILENT_SECONDS_MAX)
+        young = 0.0 if self.lock is not None and not self.keepers else YOUNG_SECONDS
+        self.driver.recover(alive, lambda: self.store.unsettled(timedelta(seconds=young)))
+
+    def _watch(self) -> None:
+        """Jobs that another process has cancelled."""
+        if running := list(self.steps.running):
+            for job in self.store.stopped(running):
+                self.driver.stop(job)
+
+    def _sweep(self) -> None:
+        kept = timedelta(hours=self.options.audio_hours)
+        for key in self.store.release_audio(kept):
+            self.audio.delete(key)
+        for key in self.store.unknown_audio(self.audio.older(kept.total_seconds())):
+            self.audio.delete(key)
+        forgotten = self.store.forget(timedelta(days=self.options.transcript_days))
+        if forgotten:
+            logger.info("%d jobs have been kept long enough and are gone", len(forgotten))
+        self.driver.forget(round(time.time() * 1000) - RECORD_MS)
+
+
+async def open_jobs(setting: JobSetting) -> DurableJobs:
+    """Raises JobsUnavailable."""
+    options = setting.options
+    url = options.database_url
+    lock = await asyncio.to_thread(_lock, options) if url.startswith("sqlite") else None
+    try:
+        store = await asyncio.to_thread(
+            lambda: Store(url, owner_running_max=options.owner_running_max)
+        )
+        jobs = DurableJobs(setting, store, lock)
+        await jobs.start()
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+    return jobs
+
+
+def _lock(options: JobOptions) -> FileLock:
+    """Two servers on one SQLite file would both do what the other one has begun."""
+    url = make_url(options.database_url)
+    path = Path(url.database or "jobs.sqlite")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = FileLock(path.with_suffix(".lock"))
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise JobsUnavailable(
+            f"another server keeps its jobs in {path.parent}: set jobs.folder to another folder, "
+            "or jobs.database to PostgreSQL, which many share",
+            field="folder",
+        ) from error
+    except OSError as error:
+        message = f"jobs cannot be kept in {path.parent}: {error.strerror}"
+        raise JobsUnavailable(message, field="folder") from error
+    return lock

@@ -1,0 +1,240 @@
+"""What is done for a job, step by step: fetch, decode, transcribe and store, tell its webhook.
+
+A step may be begun again after a crash, so each looks at the job's row first and does what is left.
+A step never raises but for a shutdown: what goes wrong ends the job, in its row. So whoever drives
+the steps learns nothing of a job but its id.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import puremagic
+
+from batch.audio_store import AudioStore, fetch_path
+from batch.engine import Engine
+from batch.fetch import Fetcher
+from batch.files import Transcript, transcribe_whole
+from batch.job import Dialect, Job, JobFailed, PlainDialect, Work
+from batch.job_options import JobOptions
+from batch.media import probe
+from batch.store import Store
+from streaming.errors import GoingAway, Overloaded, TranscriptionError
+
+HEAD_BYTES: Final = 4096
+FULL_WAIT_SECONDS: Final = 0.5  # while the engine has no room for one more file
+
+logger = logging.getLogger("batch.steps")
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the steps work with. `loop` is the engine's: the steps run in another."""
+
+    store: Store
+    audio: AudioStore
+    fetcher: Fetcher
+    engine: Engine
+    loop: asyncio.AbstractEventLoop
+    options: JobOptions
+    seconds_max: float
+    dialects: Mapping[str, Dialect] = field(default_factory=dict)
+
+    def dialect(self, job: Job) -> Dialect:
+        return self.dialects.get(job.kind) or PlainDialect()
+
+
+class Steps:
+    """All coroutines run in one loop, that of the driver."""
+
+    def __init__(self, tools: Tools) -> None:
+        self.tools = tools
+        self.running: dict[str, asyncio.Task[None]] = {}
+        self.stopped: set[str] = set()
+
+    def stop(self, job: str) -> None:
+        """Give up what is being done for a job that was cancelled or deleted; in the loop."""
+        if (task := self.running.get(job)) is not None:
+            self.stopped.add(job)
+            task.cancel()
+
+    # ---- the steps of a job
+
+    async def begin(self, job: str) -> None:
+        """Each time that a job is begun, and not a step: it counts the attempts."""
+        attempts = await asyncio.to_thread(self.tools.store.begin, job)
+        if attempts is not None and attempts > self.tools.options.attempts_max:
+            message = f"The job was begun {attempts - 1} times and never ended."
+            error = JobFailed(message, code="attempts")
+            await asyncio.to_thread(self.tools.store.fail, job, error)
+
+    async def fetch(self, job: str) -> None:
+        await self._do(job, self._fetch)
+
+    async def decode(self, job: str) -> None:
+        await self._do(job, self._decode)
+
+    async def transcribe(self, job: str) -> None:
+        await self._do(job, self._transcribe)
+
+    async def finish(self, job: str) -> bool:
+        """Whether there is a webhook to be told."""
+        found = await asyncio.to_thread(self.tools.store.get, job)
+        if found is not None and found.webhook is not None:
+            return True
+        await asyncio.to_thread(self.tools.store.settle, job)
+        return False
+
+    async def tell(self, job: str, number: int) -> bool:
+        """Try the webhook for the nth time. Whether that was the last one to be made."""
+        tools = self.tools
+        found = await asyncio.to_thread(tools.store.get, job)
+        if found is None or found.webhook is None:
+            await asyncio.to_thread(tools.store.settle, job)
+            return True
+        body = await asyncio.to_thread(tools.dialect(found).notice, found)
+        hook = found.webhook
+        headers = {hook.header_name: hook.header_value} if hook.header_name else {}
+        seconds = tools.options.webhook_seconds_max
+        status, why = await tools.fetcher.post(hook.url, body, headers, seconds)
+        await asyncio.to_thread(tools.store.told, job, status, number)
+        done = status is not None and status < 500 and not 300 <= status < 400
+        if not done:
+            logger.info("job %s: webhook try %d: %s", job, number, why or f"HTTP {status}")
+        if done or number >= tools.options.webhook_tries_max:
+            await asyncio.to_thread(tools.store.settle, job)
+            return True
+        return False
+
+    # ---- around a step
+
+    async def _do(self, job: str, work: Callable[[Job], Coroutine[Any, Any, None]]) -> None:
+        found = await asyncio.to_thread(self.tools.store.get, job)
+        if found is None or found.is_ended:
+            return
+        task = asyncio.create_task(self._without_fault(found, work))
+        self.running[job] = task
+        try:
+            await task
+        except asyncio.CancelledError:
+            if job not in self.stopped:
+                raise  # the server stops: the step is begun again when it is back
+        finally:
+            del self.running[job]
+            self.stopped.discard(job)
+
+    async def _without_fault(self, job: Job, work: Callable[[Job], Awaitable[None]]) -> None:
+        try:
+            await work(job)
+            return
+        except JobFailed as error:
+            failure = error
+        except GoingAway as error:
+            raise asyncio.CancelledError from error
+        except TranscriptionError as error:
+            if self.tools.engine.is_failed:
+                raise asyncio.CancelledError from error
+            failure = JobFailed(error.message, code=error.code)
+        except Exception:
+            logger.exception("job %s failed", job.id)
+            failure = JobFailed("internal error", code="internal")
+        await asyncio.to_thread(self.tools.store.fail, job.id, failure)
+
+    # ---- the work itself
+
+    async def _fetch(self, job: Job) -> None:
+        store, audio = self.tools.store, self.tools.audio
+        key = await asyncio.to_thread(store.audio, job.id)
+        if job.source is None or key:
+            return
+        if job.source.kind == "url":
+            chunks = self.tools.fetcher.download(job.source.value)
+        else:
+            chunks = _from_path(job.source.value)
+        async with aclosing(chunks):
+            key, _ = await audio.put(chunks)
+        is_kept = False
+        try:
+            is_kept = await asyncio.to_thread(store.keep_audio, job.id, key)
+        finally:
+            if not is_kept:
+                await asyncio.shield(asyncio.to_thread(audio.delete, key))
+
+    async def _decode(self, job: Job) -> None:
+        """Whether it is audio, before it takes a place in the engine."""
+        async with self._file(job) as path:
+            media = await asyncio.to_thread(look_at, path)
+            await asyncio.to_thread(self.tools.store.keep_media, job.id, media)
+            found = await asyncio.to_thread(probe, path)
+        await asyncio.to_thread(self.tools.store.keep_media, job.id, media | asdict(found))
+
+    async def _transcribe(self, job: Job) -> None:
+        async with self._file(job) as path:
+            transcript = await self._transcript(path, job.work)
+            review = self.tools.dialect(job).review
+            again = await asyncio.to_thread(review, job, transcript)
+            if again is not None:
+                work = Work(again, job.work.split, job.work.start_ms, job.work.end_ms)
+                transcript = await self._transcript(path, work)
+        await asyncio.to_thread(self.tools.store.complete, job.id, transcript)
+
+    async def _transcript(self, path: Path, work: Work) -> Transcript:
+        request = work.request(self.tools.seconds_max)
+        while True:
+            try:
+                return await self._in_engine(transcribe_whole(self.tools.engine, path, request))
+            except Overloaded:
+                await asyncio.sleep(FULL_WAIT_SECONDS)
+
+    async def _in_engine(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """In the engine's own loop; cancelling is passed on."""
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, self.tools.loop)
+        except RuntimeError as error:  # the loop has been closed
+            work.close()
+            raise GoingAway("the server is shutting down") from error
+        return await asyncio.wrap_future(future)
+
+    @asynccontextmanager
+    async def _file(self, job: Job) -> AsyncIterator[Path]:
+        key = await asyncio.to_thread(self.tools.store.audio, job.id)
+        try:
+            async with self.tools.audio.local(key) as path:
+                yield path
+        except FileNotFoundError as error:
+            message = "The audio of the job is no longer there."
+            raise JobFailed(message, code="audio_gone") from error
+
+
+async def _from_path(path: str) -> AsyncGenerator[bytes, None]:
+    try:
+        async for chunk in fetch_path(path):
+            yield chunk
+    except (OSError, ValueError, ImportError) as error:
+        message = "The audio could not be read from where it was said to be."
+        raise JobFailed(message, code="download_failed", detail=str(error)) from error
+
+
+def look_at(path: Path) -> dict[str, str]:
+    """What the file's first bytes say it is, as `mime` and `description`."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if not head:
+        return {"mime": "inode/x-empty", "description": "empty"}
+    try:
+        best = puremagic.magic_string(head)[0]
+    except puremagic.PureError:
+        best = None
+    if best is not None and best.mime_type:
+        return {"mime": best.mime_type, "description": best.name}
+    try:
+        head.decode("ascii")
+    except UnicodeDecodeError:
+        return {"mime": "application/octet-stream", "description": "data"}
+    return {"mime": "text/plain", "description": "ASCII text"}
