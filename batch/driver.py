@@ -53,6 +53,7 @@ class Driver:
         if not quiet.handlers:
             quiet.addHandler(logging.NullHandler())  # else it writes to stderr in its own way
             quiet.addFilter(_is_news)
+            quiet.setLevel(logging.WARNING)
         config = self._config()
         self._make_queue(config["system_database_url"] or "")
         DBOS(config=config)

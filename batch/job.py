@@ -18,6 +18,7 @@ from streaming.options import SessionOptions
 
 Status = Literal["queued", "processing", "completed", "error"]
 
+LOCAL = "local"  # the owner of all jobs as long as there are no keys
 CANCELLED = "cancelled"  # the `error_code` of a job that was stopped
 DOWNLOAD_FAILED = "download_failed"
 

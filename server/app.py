@@ -15,17 +15,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from batch.engine import Engine
+from batch.job import Dialect, JobSetting
+from batch.job_door import JobDoor
 from server.config import Config
 from server.connection import Connection, turn_away
 from server.metrics import Metrics
 from server.protocols import PROTOCOLS
 from server.protocols.base import WireProtocol
 from server.readiness import problems
-from server.rest import container, native, openai
+from server.rest import container, native, native_jobs, openai
 from server.rest.upload import Uploads
 from streaming.errors import TranscriptionError
 
 FILE_APIS = (native, openai, container)
+JOB_APIS = (native_jobs,)
+# By kind of job, what a protocol adds to the life of its jobs; without one, nothing.
+DIALECTS: dict[str, Dialect] = {}
 PAGES = Path(__file__).parent / "pages"
 SECURITY = (
     (
@@ -39,22 +44,29 @@ SECURITY = (
 
 
 def create_app(config: Config, engine: Engine, metrics: Metrics) -> Starlette:
-    """The whole server as an ASGI application; the engine lives as long as the application."""
+    """The whole server as an ASGI application; the engine lives as long as the application.
+
+    `app.state.jobs` is the JobDoor, to be closed before the engine finishes its streams.
+    """
+    seconds_max = config.files.duration_seconds_max
+    jobs = JobDoor(JobSetting(config.jobs, config.fetch, engine, seconds_max, DIALECTS))
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with engine:
+        async with engine, jobs:
             yield
 
     uploads = Uploads(config.files)
     routes: list[BaseRoute] = [
         *(WebSocketRoute(p.path, _socket(p, config, engine)) for p in PROTOCOLS),
         *(route for api in FILE_APIS for route in api.routes(engine, uploads, config.session)),
+        *(route for api in JOB_APIS for route in api.routes(jobs, uploads, config.session)),
         *_operations(engine, metrics),
         Route("/", lambda request: FileResponse(PAGES / "index.html")),
         Mount("/pages", StaticFiles(directory=PAGES)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
+    app.state.jobs = jobs
     app.add_middleware(SecurityHeaders)
     return app
 

@@ -18,6 +18,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from batch.job_options import FetchOptions, JobOptions
 from batch.options import EngineOptions, ModelOptions
 from server.limits import FileLimits, Limits
 from streaming.options import SessionOptions
@@ -73,6 +74,8 @@ class Config(BaseSettings):
     session: SessionOptions = SessionOptions()
     limits: Limits = Limits()
     files: FileLimits = FileLimits()
+    jobs: JobOptions = JobOptions()
+    fetch: FetchOptions = FetchOptions()
 
     @property
     def model_options(self) -> ModelOptions:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import wave
 from collections.abc import AsyncIterator, Iterator
@@ -88,6 +90,7 @@ def free_port() -> int:
 class Server:
     url: str
     process: subprocess.Popen[bytes]
+    jobs: Path  # where jobs are kept, if no argument says otherwise
 
 
 def start_server(*arguments: str) -> Server:
@@ -95,6 +98,8 @@ def start_server(*arguments: str) -> Server:
     port = free_port()
     command = [sys.executable, "-m", "server", "serve", "--port", str(port)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("STENTOR_")}
+    jobs = Path(tempfile.gettempdir()) / f"stentor-tests-{os.getpid()}-{port}"
+    environment["STENTOR_JOBS__FOLDER"] = str(jobs)  # made when there is a job
     process = subprocess.Popen(
         [*command, "--model", str(NANO), *arguments], cwd=ROOT, env=environment
     )
@@ -104,7 +109,7 @@ def start_server(*arguments: str) -> Server:
         assert process.poll() is None, f"the server ended with {process.returncode}"
         try:
             if httpx.get(url + "/readyz", timeout=5).status_code == 200:
-                return Server(url, process)
+                return Server(url, process, jobs)
         except httpx.TransportError:
             time.sleep(0.1)
     process.kill()
@@ -118,6 +123,7 @@ def stop_server(server: Server) -> None:
     except subprocess.TimeoutExpired:
         server.process.kill()
         server.process.wait()
+    shutil.rmtree(server.jobs, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -50,8 +50,9 @@ def serve(config: Config) -> int:
         *(model.name, model.backend, model.device, model.compute_type, model.why),
     )
     engine = Engine(backend, config.engine, metrics)
+    app = create_app(config, engine, metrics)
     options = uvicorn.Config(
-        create_app(config, engine, metrics),
+        app,
         host=config.host,
         port=config.port,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
@@ -69,7 +70,7 @@ def serve(config: Config) -> int:
         timeout_keep_alive=5,
         timeout_graceful_shutdown=config.limits.shutdown_seconds_max,
     )
-    server = DrainingServer(options, engine, config.limits.shutdown_seconds_max)
+    server = DrainingServer(options, engine, app.state.jobs, config.limits.shutdown_seconds_max)
     server.run()
     return 0 if server.started else 1
 

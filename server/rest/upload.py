@@ -36,6 +36,7 @@ class Uploads:
     def __init__(self, limits: FileLimits) -> None:
         self.limits = limits
         self.count = 0
+        self.places = asyncio.Semaphore(limits.uploads_max)
 
     @asynccontextmanager
     async def received(self, request: Request) -> AsyncIterator[Upload]:
@@ -55,6 +56,26 @@ class Uploads:
                 yield upload
         finally:
             self.count -= 1
+
+    @asynccontextmanager
+    async def received_in_turn(self, request: Request) -> AsyncIterator[Upload]:
+        """As `received`, but waits for a place instead of refusing: for what is only put away."""
+        async with self.places:
+            limits = self.limits
+            async with _received(
+                request, limits.upload_bytes_max, limits.upload_pause_seconds_max
+            ) as upload:
+                yield upload
+
+    @asynccontextmanager
+    async def raw_in_turn(self, request: Request) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+        """A body that is nothing but a file, in pieces as they come; raises as `received` does."""
+        limits = self.limits
+        _check_length(request, limits.upload_bytes_max)
+        async with self.places:
+            pieces = _chunks(request, limits.upload_bytes_max, limits.upload_pause_seconds_max)
+            async with aclosing(pieces):
+                yield pieces
 
 
 class WrongContentType(BadMessage):
@@ -79,14 +100,18 @@ async def _received(
 ) -> AsyncIterator[Upload]:
     form = is_form(request)
     most = bytes_max + (ENVELOPE_BYTES_MAX if form else 0)
-    length = request.headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and int(length) > most:
-        raise _too_large(bytes_max)
+    _check_length(request, bytes_max, most)
     async with (
         aclosing(_chunks(request, most, pause_seconds_max)) as chunks,
         _form(request, chunks) if form else _raw(chunks) as upload,
     ):
         yield upload
+
+
+def _check_length(request: Request, bytes_max: int, most: int | None = None) -> None:
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and int(length) > (most or bytes_max):
+        raise _too_large(bytes_max)
 
 
 class Incoming:

@@ -1,0 +1,253 @@
+"""`/v1/jobs`: files transcribed in the background; docs/jobs.md is its specification."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import datetime
+from typing import Annotated, Any, BinaryIO, Final, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from batch.job import LOCAL, Job, JobFilter, JobRequest, Jobs, Source, Webhook, Work
+from batch.job_door import JobDoor
+from server.render import Format, render
+from server.rest.endpoint import FileEndpoint
+from server.rest.native import FileOptions, refusal
+from server.rest.upload import Uploads, is_form
+from server.validation import bad_message
+from streaming.errors import BadMessage, TranscriptionError
+from streaming.options import Options, SessionOptions
+
+KIND: Final = "native"
+COPY_BYTES: Final = 1 << 20
+BODY_BYTES_MAX: Final = 1 << 20
+
+Fields = TypeVar("Fields", bound=Options)
+Answer = Callable[[Jobs, Request], Awaitable[Response]]
+
+
+class NotFound(TranscriptionError):
+    code = "not_found"
+    close_code = 4400
+    http_status = 404
+
+
+class NotReady(TranscriptionError):
+    """There is no transcript of the job (yet)."""
+
+    code = "not_ready"
+    close_code = 4400
+    http_status = 409
+
+
+class JobFields(FileOptions):
+    """What a request for a job may say, in form fields or in JSON."""
+
+    url: Annotated[str, Field(max_length=4000, pattern="^https?://")] | None = None
+    start_ms: Annotated[int, Field(ge=0)] = 0
+    end_ms: Annotated[int, Field(ge=1)] | None = None
+    webhook_url: Annotated[str, Field(max_length=4000, pattern="^https?://")] | None = None
+    webhook_header_name: Annotated[str, Field(max_length=100, pattern="^[A-Za-z0-9-]*$")] = ""
+    webhook_header_value: Annotated[str, Field(max_length=4000, pattern="^[ -~]*$")] = ""
+
+    @property
+    def webhook(self) -> Webhook | None:
+        if self.webhook_url is None:
+            return None
+        return Webhook(self.webhook_url, self.webhook_header_name, self.webhook_header_value)
+
+
+class ListFields(Options):
+    """What a list of jobs may be narrowed to."""
+
+    status: Literal["queued", "processing", "completed", "error"] | None = None
+    before: str | None = None
+    after: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 10
+
+
+class TranscriptFields(Options):
+    format: Format = "json"
+
+
+def routes(door: JobDoor, uploads: Uploads, defaults: SessionOptions) -> list[BaseRoute]:
+    def endpoint(answer: Answer) -> FileEndpoint:
+        async def respond(request: Request, resources: AsyncExitStack) -> Response:
+            return await answer(await door.open(), request)
+
+        return FileEndpoint(respond, refusal)
+
+    creation = Creation(uploads, defaults)
+    one = "/v1/jobs/{id}"
+    return [
+        Route("/v1/jobs", endpoint(creation.answer), methods=["POST"]),
+        Route("/v1/jobs", endpoint(listed), methods=["GET"]),
+        Route(one, endpoint(shown), methods=["GET"]),
+        Route(one, endpoint(deleted), methods=["DELETE"]),
+        Route(one + "/cancel", endpoint(cancelled), methods=["POST"]),
+        Route(one + "/transcript", endpoint(transcribed), methods=["GET"]),
+    ]
+
+
+class Creation:
+    def __init__(self, uploads: Uploads, defaults: SessionOptions) -> None:
+        self.uploads = uploads
+        self.defaults = defaults
+
+    async def answer(self, jobs: Jobs, request: Request) -> Response:
+        if is_form(request):
+            async with self.uploads.received_in_turn(request) as upload:
+                fields = _checked(JobFields, _joined(upload.fields))
+                if fields.url is not None:
+                    raise BadMessage("url: there is a file already", field="url")
+                put = await jobs.upload(LOCAL, _chunks(upload.file))
+            source = Source("upload", put.id)
+        else:
+            fields = _checked(JobFields, await _body(request))
+            if fields.url is None:
+                raise BadMessage("url: is missing", field="url", allowed="http:// or https://")
+            source = Source("url", fields.url)
+        job = await jobs.submit(self._request(fields, source))
+        return await _shown(jobs, job, 201)
+
+    def _request(self, fields: JobFields, source: Source) -> JobRequest:
+        if "format" in fields.model_fields_set:
+            message = "format: is chosen when the transcript is read"
+            raise BadMessage(message, field="format")
+        if fields.end_ms is not None and fields.end_ms <= fields.start_ms:
+            raise BadMessage("end_ms: is not after start_ms", field="end_ms")
+        return JobRequest(
+            owner=LOCAL,
+            kind=KIND,
+            source=source,
+            work=Work(
+                fields.over(self.defaults),
+                fields.channels == "split",
+                fields.start_ms,
+                fields.end_ms,
+            ),
+            options=fields.model_dump(
+                mode="json",
+                exclude_unset=True,
+                exclude={"url", "webhook_url", "webhook_header_name", "webhook_header_value"},
+            ),
+            webhook=fields.webhook,
+        )
+
+
+async def listed(jobs: Jobs, request: Request) -> Response:
+    fields = _checked(ListFields, _joined(request.query_params.multi_items()))
+    found = await jobs.find(JobFilter(owner=LOCAL, kind=KIND, **dict(fields)))
+    return JSONResponse({"jobs": [as_json(job) for job in found]})
+
+
+async def shown(jobs: Jobs, request: Request) -> Response:
+    return await _shown(jobs, request.path_params["id"])
+
+
+async def _shown(jobs: Jobs, job: str, status: int = 200) -> Response:
+    return JSONResponse(as_json(await _found(jobs, job)), status)
+
+
+async def cancelled(jobs: Jobs, request: Request) -> Response:
+    job = await _found(jobs, request.path_params["id"])
+    await jobs.cancel(job.id)
+    return await _shown(jobs, job.id)
+
+
+async def deleted(jobs: Jobs, request: Request) -> Response:
+    job = await _found(jobs, request.path_params["id"])
+    await jobs.delete(job.id)
+    return Response(status_code=204)
+
+
+async def transcribed(jobs: Jobs, request: Request) -> Response:
+    fields = _checked(TranscriptFields, _joined(request.query_params.multi_items()))
+    job = await _found(jobs, request.path_params["id"])
+    transcript = await jobs.transcript(job.id)
+    if transcript is None:
+        raise NotReady(job.error or f"the job is {job.status}")
+    text, media_type = await run_in_threadpool(render, transcript, fields.format)
+    return Response(text, media_type=media_type)
+
+
+async def _found(jobs: Jobs, job: str) -> Job:
+    found = await jobs.get(job)
+    if found is None or found.owner != LOCAL or found.deleted is not None:
+        raise NotFound("there is no such job", field="id")
+    return found
+
+
+def as_json(job: Job) -> dict[str, Any]:
+    source = job.source
+    return {
+        "id": job.id,
+        "status": job.status,
+        "throttled": job.throttled,
+        "created": job.created.isoformat(),
+        "started": job.started.isoformat() if job.started else None,
+        "ended": job.ended.isoformat() if job.ended else None,
+        "url": source.value if source and source.kind == "url" else None,
+        "options": dict(job.options),
+        "media": dict(job.media),
+        "webhook": _hook(job) if job.webhook else None,
+        "error": _failure(job) if job.status == "error" else None,
+    }
+
+
+def _hook(job: Job) -> dict[str, Any]:
+    hook = job.webhook
+    return {
+        "url": hook.url if hook else None,
+        "status": job.webhook_status,
+        "tries": job.webhook_tries,
+    }
+
+
+def _failure(job: Job) -> dict[str, str]:
+    return {"code": job.error_code, "message": job.error, "detail": job.error_detail}
+
+
+def _joined(fields: list[tuple[str, str]]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name, value in fields:
+        if name == "key_terms":
+            given.setdefault(name, []).append(value)
+        elif name in given:
+            raise BadMessage(f"{name}: is given twice", field=name)
+        else:
+            given[name] = value
+    return given
+
+
+def _checked(model: type[Fields], given: dict[str, Any]) -> Fields:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise bad_message(error, model) from error
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise BadMessage("the body is not a form with a file, and too large to be JSON")
+    try:
+        given = json.loads(body)
+    except ValueError as error:
+        raise BadMessage("the body is neither a form with a file nor JSON") from error
+    if not isinstance(given, dict):
+        raise BadMessage("the body is not a JSON object")
+    return given
+
+
+async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
+    while data := await run_in_threadpool(file.read, COPY_BYTES):
+        yield data
