@@ -36,8 +36,8 @@ def open_engine(url: str, *, synchronous: str = "FULL") -> sa.Engine:
     """Connects to nothing yet. `synchronous` is how SQLite writes: with FULL what was committed
     survives the loss of power, with NORMAL that of the process."""
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True)
-    engine = sa.create_engine(url)
+        return sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
+    engine = sa.create_engine(url, hide_parameters=True)
 
     def set_up(connection: Any, _: object) -> None:
         # Writers queue up from the start of their transaction instead of failing midway.

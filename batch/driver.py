@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, SetEnqueueOptions, SetWorkflowID
@@ -30,9 +30,14 @@ THREADS_MAX: Final = 8  # each of them competes with the engine's loop for the i
 STEPS_VERSION: Final = "1"
 ACTIVE: Final = ["ENQUEUED", "PENDING", "DELAYED"]
 
+Result = TypeVar("Result")
 Workflow = Callable[[str], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("batch.driver")
+
+
+class StepFailed(Exception):
+    """A step could not even end its job, most likely because the database does not answer."""
 
 
 class Driver:
@@ -126,15 +131,15 @@ class Driver:
         steps = self.steps
         await steps.begin(job)
         for step in (steps.fetch, steps.decode, steps.transcribe):
-            await DBOS.run_step_async({"name": step.__name__}, step, job)
-        if await DBOS.run_step_async({"name": "finish"}, steps.finish, job):
+            await _run(step, job)
+        if await _run(steps.finish, job):
             with SetWorkflowID(_telling(job)):
                 await DBOS.start_workflow_async(self.run_tell, job)
 
     async def _tell(self, job: str) -> None:
         wait = self.options.webhook_wait_seconds
         for number in range(1, self.options.webhook_tries_max + 1):
-            if await DBOS.run_step_async({"name": "tell"}, self.steps.tell, job, number):
+            if await _run(self.steps.tell, job, number):
                 return
             await DBOS.sleep_async(wait)
             wait *= 2
@@ -190,6 +195,20 @@ class Driver:
         return list(
             DBOS.list_workflows(status=status, load_input=False, load_output=False, limit=limit)
         )
+
+
+async def _run(step: Callable[..., Coroutine[Any, Any, Result]], *args: str | int) -> Result:
+    """As a step of DBOS, which keeps what it returns, or raises."""
+
+    async def run() -> Result:
+        try:
+            return await step(*args)
+        except Exception as error:
+            # DBOS would keep it, and with it perhaps a row. The job is begun anew in a while.
+            logger.exception("the step %s failed", step.__name__)
+            raise StepFailed(step.__name__, type(error).__name__) from None
+
+    return await DBOS.run_step_async({"name": step.__name__}, run)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -98,11 +98,16 @@ class Steps:
         if found is None or found.webhook is None:
             await asyncio.to_thread(tools.store.settle, job)
             return True
-        body = await asyncio.to_thread(tools.dialect(found).notice, found)
         hook = found.webhook
         headers = {hook.header_name: hook.header_value} if hook.header_name else {}
-        seconds = tools.options.webhook_seconds_max
-        status, why = await tools.fetcher.post(hook.url, body, headers, seconds)
+        try:
+            body = await asyncio.to_thread(tools.dialect(found).notice, found)
+        except Exception:
+            logger.exception("job %s has nothing to tell its webhook", job)
+            status, why = None, "nothing to tell"
+        else:
+            seconds = tools.options.webhook_seconds_max
+            status, why = await tools.fetcher.post(hook.url, body, headers, seconds)
         await asyncio.to_thread(tools.store.told, job, status, number)
         done = status is not None and status < 500 and not 300 <= status < 400
         if not done:

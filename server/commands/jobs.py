@@ -1,0 +1,169 @@
+"""`stentor jobs list`, `show` and `cancel`: straight on the store, whether a server runs or not."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg, CliSubCommand, get_subcommand
+from rich.console import Console
+from rich.table import Table
+
+from batch.job import Job, JobFilter
+from batch.job_options import JobOptions
+from batch.store import Store
+from server.config import read
+from server.flags import Flags, Parser, flags_of
+from server.rest.native_jobs import NotFound, as_json
+
+DESCRIPTION = """List, show or cancel the jobs of a server.
+
+Where they are is read from the same file and environment as `stentor serve` reads."""
+
+
+class Where(Flags):
+    config: Path | None = None
+    """Configuration in TOML."""
+    folder: str | None = None
+    """The folder of the jobs: jobs.folder of the server."""
+    database: str | None = None
+    """Their database: jobs.database of the server."""
+    json_: Annotated[bool, Field(alias="json")] = False
+    """Write JSON instead of a table."""
+
+
+class List(Where):
+    """Show the newest jobs."""
+
+    status: Literal["queued", "processing", "completed", "error"] | None = None
+    """Only those that are so."""
+    limit: Annotated[int, Field(ge=1, le=100_000)] = 20
+    """As many at most."""
+
+
+class Show(Where):
+    """Show all about a job but its transcript."""
+
+    id: CliPositionalArg[str]
+    """Its id."""
+
+
+class Cancel(Where):
+    """Stop jobs that have not ended."""
+
+    ids: CliPositionalArg[tuple[str, ...]]
+    """Their ids."""
+
+
+class Jobs(Flags):
+    list: CliSubCommand[List]
+    """show the newest jobs"""
+    show: CliSubCommand[Show]
+    """show all about a job but its transcript"""
+    cancel: CliSubCommand[Cancel]
+    """stop jobs that have not ended"""
+
+
+def run(argv: Sequence[str]) -> int:
+    parser = Parser(prog="stentor jobs", description=DESCRIPTION)
+    command = get_subcommand(flags_of(Jobs, parser, argv or ["--help"]))
+    assert isinstance(command, Where)
+    named = {"folder": command.folder, "database": command.database}
+    given = {name: value for name, value in named.items() if value is not None}
+    options = read({"jobs": given} if given else {}, command.config).jobs
+    match command:
+        case List(status=status, limit=limit):
+            return _list(options, JobFilter(status=status, limit=limit), as_text=not command.json_)
+        case Show(id=job):
+            return _show(options, job, as_text=not command.json_)
+        case Cancel(ids=jobs):
+            return _cancel(options, jobs, as_text=not command.json_)
+    raise AssertionError(command)
+
+
+def _list(options: JobOptions, which: JobFilter, *, as_text: bool) -> int:
+    with _store(options) as store:
+        found = store.find(which) if store else []
+    if not as_text:
+        _write([_all(job) for job in found])
+        return 0
+    table = Table("id", "status", "created", "took", "audio", "kind", "error", box=None)
+    for job in found:
+        took = ""
+        if job.started is not None and job.ended is not None:
+            took = f"{(job.ended - job.started).total_seconds():.1f} s"
+        length = job.media.get("duration")
+        table.add_row(
+            *(job.id, "throttled" if job.throttled else job.status, f"{job.created:%F %T}", took),
+            *(f"{length:.1f} s" if length else "", job.kind, job.error_code),
+        )
+    _print(table)
+    return 0
+
+
+def _show(options: JobOptions, job: str, *, as_text: bool) -> int:
+    with _store(options) as store:
+        found = store.get(job) if store else None
+    if found is None:
+        raise NotFound(f"there is no job {job}")
+    if not as_text:
+        _write(_all(found))
+        return 0
+    table = Table(box=None, show_header=False)
+    for name, value in _all(found).items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        table.add_row(name, text if value is not None else "")
+    _print(table)
+    return 0
+
+
+def _cancel(options: JobOptions, ids: tuple[str, ...], *, as_text: bool) -> int:
+    if not ids:
+        raise NotFound("name the jobs to be cancelled")
+    outcome: dict[str, str] = {}
+    with _store(options) as store:
+        for job in ids:
+            if store and store.cancel(job):
+                outcome[job] = "cancelled"
+            else:
+                found = store.get(job) if store else None
+                outcome[job] = f"ended before: {found.status}" if found else "there is no such job"
+    if as_text:
+        sys.stdout.writelines(f"{job}  {what}\n" for job, what in outcome.items())
+    else:
+        _write(outcome)
+    return 0 if set(outcome.values()) == {"cancelled"} else 1
+
+
+@contextmanager
+def _store(options: JobOptions) -> Iterator[Store | None]:
+    """None, and nothing is made, where there is no database yet."""
+    url = options.database_url
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        yield None
+        return
+    store = Store(url, owner_running_max=options.owner_running_max)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _all(job: Job) -> dict[str, Any]:
+    deleted = job.deleted.isoformat() if job.deleted else None
+    whole = as_json(job) | {"owner": job.owner, "kind": job.kind, "deleted": deleted}
+    return whole | ({"ahead": job.ahead} if job.status == "queued" else {})
+
+
+def _write(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def _print(table: Table) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = 1000  # a line for each, whatever reads them
+    console.print(table)
