@@ -1,0 +1,123 @@
+"""The document of all results: it names what is missing and invents nothing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import goals, plots, report
+
+MACHINE = {
+    "date": "2026-01-02T03:04:05+00:00",
+    "cpu": "Test CPU",
+    "cores": 2,
+    "memory_gb": 8.0,
+    "commit": "abc",
+    "load_before": [0.1, 0.2, 0.3],
+    "command": "-m bench.capacity",
+}
+HELD = {"word_ms_p95": 600.0, "final_ms_p95": 550.0, "word_error_percent": 0.5}
+
+
+def capacity(streams: int) -> dict[str, Any]:
+    return {"machine": MACHINE, "capacity": streams, "tried": {str(streams): HELD}}
+
+
+def growth() -> dict[str, Any]:
+    def point(**more: float) -> dict[str, float]:
+        return {"ms_p50": 5.0, "ms_p95": 7.0, "encode_ms": 2.0, **more}
+
+    return {
+        "machine": MACHINE,
+        "models": {
+            "nano": {
+                "session": [point(minutes=1.0), point(minutes=30.0)],
+                "session_verdict": {
+                    "ms_per_minute": 0.0,
+                    "ms_per_minute_error": 0.1,
+                    "reached": True,
+                },
+                "utterance": [point(seconds=2.0), point(seconds=8.0)],
+                "utterance_verdict": {
+                    "from_seconds": 2,
+                    "to_seconds": 8,
+                    "partial_grows_by": 5.0,
+                    "encoder_grows_by": 4.0,
+                    "reached": False,
+                },
+            }
+        },
+    }
+
+
+def written(folder: Path, **results: Any) -> str:
+    for name, content in results.items():
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    report.main(["--results", str(folder), "--out", str(folder / "RESULTS.md")])
+    return (folder / "RESULTS.md").read_text(encoding="utf-8")
+
+
+def rows(text: str, part: str) -> list[str]:
+    return [line for line in text.splitlines() if part in line]
+
+
+def test_without_results_every_goal_and_plot_is_not_yet_measured(tmp_path: Path) -> None:
+    text = written(tmp_path)
+    assert len(rows(text, "not yet measured")) == len(report.GOALS) + len(plots.PLOTS)
+    assert not list(tmp_path.glob("plots/*.svg"))
+    assert "yes" not in text
+
+
+@pytest.mark.parametrize(("streams", "reached"), [(30, "yes"), (29, "**no**")])
+def test_a_goal_is_reached_or_not(tmp_path: Path, streams: int, reached: str) -> None:
+    text = written(tmp_path, capacity=capacity(streams))
+    [row] = rows(text, "at least 30 streams")
+    assert f"{streams} streams: word p95 600 ms" in row
+    assert row.endswith(f"| {reached} |")
+
+
+def test_a_measurement_has_its_command_machine_and_commit(tmp_path: Path) -> None:
+    [row] = rows(written(tmp_path, capacity=capacity(40)), "[capacity.json]")
+    assert "`python -m bench.capacity`" in row
+    assert "2026-01-02 03:04 | `abc` | Test CPU, 2 cores, 8.0 GB | 0.1 / 0.2 / 0.3" in row
+
+
+def test_each_finding_of_a_goal_has_a_row(tmp_path: Path) -> None:
+    text = written(tmp_path, growth=growth())
+    assert rows(text, "a partial costs 5.0 x as much, the encoder 4.0 x")[0].endswith("**no** |")
+    assert rows(text, "5.0 ms after 1 minutes, 5.0 ms after 30")[0].endswith("| yes |")
+
+
+def test_a_result_in_another_form_is_told_and_is_neither_reached_nor_missed(
+    tmp_path: Path,
+) -> None:
+    text = written(tmp_path, capacity={"machine": MACHINE, "found": 12})
+    [row] = rows(text, "capacity.json lacks what is judged: KeyError('capacity')")
+    assert row.endswith("| – |")
+
+
+def test_an_old_plot_does_not_outlive_its_result(tmp_path: Path) -> None:
+    written(tmp_path, growth=growth())
+    drawn = tmp_path / "plots" / "partial-session.svg"
+    assert drawn.exists()
+    text = written(tmp_path, growth={"machine": MACHINE})
+    assert "partial-session: `growth.json` lacks what is drawn" in text
+    assert not drawn.exists()
+
+
+def test_the_same_results_make_the_same_bytes(tmp_path: Path) -> None:
+    def everything() -> list[bytes]:
+        written(tmp_path, growth=growth(), capacity=capacity(40))
+        paths = [tmp_path / "RESULTS.md", *sorted(tmp_path.glob("plots/*.svg"))]
+        return [path.read_bytes() for path in paths]
+
+    first = everything()
+    assert len(first) == 4
+    assert everything() == first
+
+
+def test_a_figure_that_there_is_not_is_written_as_none() -> None:
+    assert goals.number(None, "ms") == "none"
+    assert goals.number(float("nan")) == "none"
+    assert goals.number(12.34, "ms", 1) == "12.3 ms"
