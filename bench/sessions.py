@@ -76,6 +76,7 @@ async def churn(
         "mb_at_end": at_end,
         "mb_after": after,
         "mb_retained": round(after - before, 1),
+        "mb_retained_since_the_first_tenth": round(after - after_tenth(tally.memory), 1),
         "mb_per_1000_sessions": gradient,
         "mb_per_1000_sessions_error": error,
         "sessions_per_second": round(plan.sessions / took, 1),
@@ -149,6 +150,11 @@ async def settled_mb(server: Server, seconds: float) -> float:
     """Resident memory when nothing has happened for a while."""
     await asyncio.sleep(seconds)
     return memory_mb(server)
+
+
+def after_tenth(memory: list[tuple[int, float]]) -> float:
+    """MB when a tenth of the sessions had begun: what so many at once need is there by then."""
+    return memory[len(memory) // 10][1]
 
 
 def growth(memory: list[tuple[int, float]]) -> tuple[float, float]:
