@@ -212,8 +212,8 @@ def retained(content: Content) -> list[Finding]:
             f"{content['sessions']} sessions, {case}: {number(found['mb_before'], 'MB')} before, "
             f"{number(found['mb_after'], 'MB')} after: {number(found['mb_retained'], 'MB')} kept "
             f"({number(found['mb_retained_since_the_first_tenth'], 'MB')} of them since the first "
-            f"tenth of the sessions; {found['mb_per_1000_sessions']:+.1f} ± {found['mb_per_1000_sessions_error']:.1f} MB "
-            "for 1000 in the second half)",
+            f"tenth of the sessions; {found['mb_per_1000_sessions']:+.1f} ± "
+            f"{found['mb_per_1000_sessions_error']:.1f} MB for 1000 in the second half)",
             found["mb_retained"] < RETAINED_MB_MAX
             and not (found["failed"] or found["account_faults"] or found["streams_left_open"]),
         )
