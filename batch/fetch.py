@@ -72,7 +72,7 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
         if url.scheme not in ("http", "https"):
-            raise Refused(f"the scheme {url.scheme!r} is not http or https", request=request)
+            raise Refused("the URL is not http or https", request=request)
         addresses = await self._resolve(url.host, url.port or _port(url), request)
         extensions = {**request.extensions, "sni_hostname": url.host}
         for number, address in enumerate(addresses):
@@ -198,7 +198,5 @@ def _why(error: Exception) -> str:
             return "the address does not answer"
         case httpx.TimeoutException():
             return "nothing came for too long"
-        case httpx.UnsupportedProtocol():
-            return "the URL is not http or https"
         case _:
             return str(error) or type(error).__name__
