@@ -10,6 +10,7 @@ right, and do those that were there notice nothing? See README.md.
 import argparse
 import asyncio
 import json
+import re
 import statistics
 import sys
 import time
@@ -24,8 +25,8 @@ from bench import machine, metrics
 from bench.clients import stream_native
 from bench.figures import Figures, Session, print_table, session_figures, write_json
 from bench.launch import ROOT, Server
-from bench.load import DIGITS, Load, add_server_arguments, run_load, server_of
-from bench.recordings import Recording, draw_script, load_recordings
+from bench.load import DIGITS, Load, add_server_arguments, run_load, server_of, warm_up
+from bench.recordings import Recording, Script, draw_script, load_recordings
 from bench.trace import Pace, Trace
 
 CAPACITY = ROOT / "bench" / "results" / "capacity.json"
@@ -37,6 +38,8 @@ REFUSED_MS_MAX = 1000
 OVERLOADED, TRY_AGAIN_LATER = "overloaded", 1013
 READS_SECONDS = 4  # at the end of a step, in which the figure is read
 PAUSE_SECONDS = 1.2
+FAILURES_SHOWN = 5
+METRIC = re.compile(r"^stentor_streams_left (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,20 +162,22 @@ class Filling:
     sessions: list[Session] = field(default_factory=list)
 
     async def run(self, server: Server, recordings: list[Recording], seed: int) -> None:
+        arrivals = self.plan.arrivals()
+        scripts = [
+            draw_script(recordings, self.plan.end - at, PAUSE_SECONDS, seed + number)
+            for number, at in enumerate(arrivals)
+        ]
         self.began = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             clients = [
-                group.create_task(self._client(server, recordings, at, seed + number))
-                for number, at in enumerate(self.plan.arrivals())
+                group.create_task(self._client(server, script, at))
+                for script, at in zip(scripts, arrivals, strict=True)
             ]
             watching = group.create_task(self._read(server))
         self.sessions = [client.result() for client in clients]
         watching.result()
 
-    async def _client(
-        self, server: Server, recordings: list[Recording], at: float, seed: int
-    ) -> Session:
-        script = draw_script(recordings, self.plan.end - at, PAUSE_SECONDS, seed)
+    async def _client(self, server: Server, script: Script, at: float) -> Session:
         await asyncio.sleep(max(0.0, self.began + at - time.perf_counter()))
         options = {"language": "en"}
         return script, await stream_native(server.stream_url, script.audio, Pace(), options)
@@ -181,13 +186,13 @@ class Filling:
         async with httpx.AsyncClient(timeout=10) as client:
             while (at := time.perf_counter() - self.began) < self.plan.end:
                 body = (await client.get(server.url + "/readyz")).json()
-                counters = await server.counters()
+                told = METRIC.search((await client.get(server.url + "/metrics")).text)
                 self.readings.append(
                     Reading(
                         round(at, 1),
                         body["streams"],
                         body.get("streams_left"),
-                        counters.get("stentor_streams_left"),
+                        float(told[1]) if told else None,
                     )
                 )
                 await asyncio.sleep(1)
@@ -205,13 +210,15 @@ def summary(filling: Filling) -> dict[str, Any]:
     turned_away = [trace for _, trace in later if refused(trace)]
     stayed = [s for s in filling.sessions if not s[1].errors]
     answered = [t.answered_ms for t in turned_away if t.answered_ms is not None]
+    failures = [t.errors for _, t in filling.sessions if t.errors and not refused(t)]
     return {
         "came": len(filling.sessions),
         "accepted": len(stayed),
         "accepted_later": sum(not trace.errors for _, trace in later),
         "refused": len(turned_away),
         "refused_of_the_first": sum(refused(trace) for _, trace in first),
-        "failed_otherwise": sum(bool(t.errors) and not refused(t) for _, t in filling.sessions),
+        "failed_otherwise": len(failures),
+        "failures": failures[:FAILURES_SHOWN],
         "refused_ms_p50": metrics.percentile(answered, 50),
         "refused_ms_max": round(max(answered, default=float("nan")), 1),
         "steps": figure_by_step(filling.readings, plan),
@@ -319,7 +326,7 @@ async def main(arguments: list[str]) -> None:
     most = max(2, given.capacity * 3 // 5)
     plan = Plan(given.capacity, given.streams, given.step, given.phase, most)
     async with server_of(given) as server:
-        await run_load(server, Load(1, 4), Load(1, 4).scripts(recordings, 99))
+        await warm_up(server, Load(), recordings)
         first = await first_stream(server, recordings, given) if given.turns else None
         filling = Filling(plan)
         await filling.run(server, recordings, given.seed)

@@ -24,7 +24,7 @@ from bench import machine, metrics
 from bench.figures import Figures, Session, print_table, session_figures, spread, write_json
 from bench.file_audio import long_job
 from bench.launch import Server
-from bench.load import DIGITS, Load, add_server_arguments, run_load, server_of
+from bench.load import DIGITS, Load, add_server_arguments, run_load, server_of, warm_up
 from bench.recordings import load_recordings
 
 CASES = ("alone", "beside")
@@ -179,7 +179,7 @@ async def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         job = long_job(recordings, given.minutes * 60, 1, Path(folder))
         async with server_of(given) as server:
-            await run_load(server, Load(1, 4), Load(1, 4).scripts(recordings, 99))
+            await warm_up(server, Load(), recordings)
             files = Files(server.url, job.paths[0])
             speed = await files_alone(files, given.uploads, 10)
             levels = [await level(server, files, streams, plan) for streams in given.streams]

@@ -125,9 +125,14 @@ async def measure_runs(server: Server, load: Load, folder: Path, runs: int) -> l
 
 
 async def warm_up(server: Server, load: Load, recordings: list[Recording]) -> None:
-    """A short session, so that caches, allocators and the first decodes are warm afterwards."""
+    """A short session, so that caches, allocators and the first decodes are warm afterwards.
+
+    RuntimeError where it fails: a broken server is not worth measuring.
+    """
     short = replace(load, streams=1, seconds=4)
-    await run_load(server, short, short.scripts(recordings, 99))
+    [(_, trace)], _ = await run_load(server, short, short.scripts(recordings, 99))
+    if trace.errors:
+        raise RuntimeError(f"the first session failed: {trace.errors}")
 
 
 def add_server_arguments(parser: argparse.ArgumentParser) -> None:

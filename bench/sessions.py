@@ -25,7 +25,7 @@ from bench import machine, metrics
 from bench.clients import stream_native
 from bench.figures import Figures, print_table, write_json
 from bench.launch import Server, Usage, running
-from bench.load import DIGITS, NANO, Load, run_load
+from bench.load import DIGITS, NANO, Load, warm_up
 from bench.recordings import SAMPLE_RATE, Pcm, Recording, Script, load_recordings, write_script
 from bench.trace import Pace
 
@@ -188,7 +188,7 @@ async def main(arguments: list[str]) -> None:
     cases: dict[str, Any] = {}
     for name, vanishing in CASES.items():
         async with running(given.model, more=given.server_args.split()) as server:
-            await run_load(server, Load(1, 4), Load(1, 4).scripts(recordings, 99))
+            await warm_up(server, Load(), recordings)
             cases[name] = await churn(server, scripts, vanishing, plan)
     print(on)
     columns: dict[str, Figures] = {name: case["figures"] for name, case in cases.items()}

@@ -19,7 +19,7 @@ from typing import Any
 from bench import machine, metrics
 from bench.figures import Session, print_table, session_figures, write_json
 from bench.launch import Server
-from bench.load import DIGITS, Load, add_server_arguments, oddities, run_load, server_of
+from bench.load import DIGITS, Load, add_server_arguments, oddities, run_load, server_of, warm_up
 from bench.recordings import load_recordings
 
 SHOWN_ODDITIES = 20
@@ -121,7 +121,7 @@ async def main(arguments: list[str]) -> None:
     on = machine.describe()
     load = Load(given.streams, given.minutes * 60, stagger_seconds=given.stagger)
     async with server_of(given) as server:
-        await run_load(server, Load(1, 4), Load(1, 4).scripts(load_recordings(given.folder), 99))
+        await warm_up(server, Load(), load_recordings(given.folder))
         result = await measure(server, load, given.folder, given.scripts)
     print(on)
     print_table(f"{given.streams} streams, {given.minutes:g} minutes", {"": result["figures"]})
