@@ -12,6 +12,7 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 from faster_whisper.feature_extractor import FeatureExtractor
+from threadpoolctl import threadpool_limits
 
 Mel = npt.NDArray[np.float32]
 
@@ -30,6 +31,9 @@ class Features:
     """Used by several threads; a window by one at a time."""
 
     def __init__(self, mels: int) -> None:
+        # The product with the filters is small, and on busy cores the threads of numpy's BLAS spin
+        # while they wait for one another: two fifths of a busy machine's time went there.
+        threadpool_limits(1, user_api="blas")
         filters = FeatureExtractor.get_mel_filters(16_000, N_FFT, n_mels=mels)
         self.filters = np.ascontiguousarray(filters, np.float32)  # [mels, 201]
         self.hann = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
