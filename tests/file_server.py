@@ -1,4 +1,4 @@
-"""The file endpoint alone on a real port, and what tests of it share."""
+"""The endpoints that take files, alone on a real port, and what tests of them share."""
 
 import asyncio
 import io
@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 
 from batch.engine import Engine
 from server.limits import FileLimits
-from server.rest.native import routes
+from server.rest import container, native, openai
 from server.rest.upload import Uploads
 from streaming.options import SessionOptions
 
@@ -27,7 +27,8 @@ EVENTS = {"accept": "text/event-stream"}
 @asynccontextmanager
 async def serving(engine: Engine, **limits: float) -> AsyncIterator[httpx.AsyncClient]:
     uploads = Uploads(FileLimits.model_validate(limits))
-    app = Starlette(routes=routes(engine, uploads, SessionOptions()))
+    apis = (native, openai, container)
+    app = Starlette(routes=[r for a in apis for r in a.routes(engine, uploads, SessionOptions())])
     config = uvicorn.Config(app, port=0, lifespan="off", ws="none", log_level="warning")
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())

@@ -74,8 +74,8 @@ LanguageName = Annotated[
 ]
 Terms = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=100)], ...],
-    BeforeValidator(_split),
     Field(max_length=100),
+    BeforeValidator(_split),
 ]
 
 
