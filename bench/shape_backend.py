@@ -24,7 +24,7 @@ from batch.backends.whisper import WhisperBackend
 from batch.backends.words import TOKENS_A_SECOND, Piece
 from batch.models import read_traits, resolve
 from batch.options import ModelOptions
-from bench import shape_models
+from bench.shape_models import FOLDER, ready
 from streaming.events import HOP, SAMPLE_RATE, Decode, Kind
 
 WORD_SAMPLES = round(SAMPLE_RATE / 2.2)
@@ -84,7 +84,7 @@ class ShapeBackend(WhisperBackend):
     shape = ""
 
     def __init__(self, options: ModelOptions) -> None:
-        folder = shape_models.ready(self.shape)
+        folder = ready(self.shape, FOLDER)
         found = resolve(options.model_copy(update={"name": str(folder)}))
         info = replace(found.info, name=f"{self.shape} shape", why="random weights, for a bench")
         super().__init__(folder, info, read_traits(folder, info.device), options)
@@ -153,3 +153,6 @@ class LargeV3(ShapeBackend):
 
 class LargeV3Turbo(ShapeBackend):
     shape = "large-v3-turbo"
+
+
+CLASSES = {kind.shape: kind for kind in (Tiny, Base, Small, Medium, LargeV3, LargeV3Turbo)}
