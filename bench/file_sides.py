@@ -11,13 +11,16 @@ from pathlib import Path
 
 import httpx
 import psutil
+import tokenizers
 
-from bench import pipeline
+from bench import pipeline, shape_models
 from bench.figures import Figures
 from bench.file_audio import Job
 from bench.launch import Server, running
+from bench.load import NANO
 from bench.metrics import WordErrors, word_errors
 from bench.pipeline import Pipeline, Request
+from bench.shape_backend import CLASSES
 
 SAMPLE_SECONDS = 0.05  # between two looks at a process's memory
 ANSWER_SECONDS_MAX = 600
@@ -29,12 +32,23 @@ BATCH_SIZES = (8, 16)
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`served` is the server's `--model`. Weights that say nothing are to write `tokens_a_second`
-    of speech, on both sides."""
+    """`served` is the server's `--model`. A shape's weights are random: its texts mean nothing, and
+    the pipeline is made to write as many tokens as the server did."""
 
+    name: str
     served: str
     folder: Path
-    tokens_a_second: float = 0.0
+    is_shape: bool = False
+
+
+def find_model(name: str) -> Model:
+    """`nano`, one of Whisper's shapes, or a folder."""
+    if name == "nano":
+        return Model(name, str(NANO), NANO)
+    if kind := CLASSES.get(name):
+        served = f"{kind.__module__}:{kind.__name__}"
+        return Model(f"{name} shape", served, shape_models.ready(name), is_shape=True)
+    return Model(Path(name).name, name, Path(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,26 @@ class Sides:
     pipelines: dict[tuple[int, int], Pipeline]  # by threads and workers
     at_once: int
 
+    async def warm(self, job: Job) -> None:
+        """The first file pays for what is loaded and allocated once."""
+        await self.ours(job, words=True)
+        for threads, workers in self.pipelines:
+            request = Request((), tokens=(1,) if self.model.is_shape else None)
+            await self.theirs(job, Setting(threads, workers, 1), request)
+
+    async def tokens(self, job: Job) -> tuple[int, ...] | None:
+        """What the pipeline is to write of each file to do the same work; None where the weights
+        say it."""
+        if not self.model.is_shape:
+            return None
+        async with httpx.AsyncClient(timeout=ANSWER_SECONDS_MAX) as client:
+            texts = [
+                await post(client, self.server.url, (path.name, path.read_bytes()), words=False)
+                for path in job.paths
+            ]
+        reader = tokenizers.Tokenizer.from_file(str(self.model.folder / "tokenizer.json"))
+        return tuple(len(reader.encode(" " + text).ids) for text in texts)
+
     async def ours(self, job: Job, *, words: bool) -> Figures:
         assert self.server.process is not None
         room = asyncio.Semaphore(self.at_once)
@@ -91,7 +125,15 @@ class Sides:
             at_once=setting.workers,
             batch_size=setting.batch_size,
         )
-        return await self._measure(peer.process, job, lambda: peer.transcribe(request))
+        written = 0
+
+        async def everything() -> Sequence[str]:
+            nonlocal written
+            heard = await peer.transcribe(request)
+            written = sum(one.tokens for one in heard)
+            return [one.text for one in heard]
+
+        return {**await self._measure(peer.process, job, everything), "tokens": float(written)}
 
     async def _measure(
         self, process: psutil.Process, job: Job, work: Callable[[], Awaitable[Sequence[str]]]
@@ -113,7 +155,7 @@ class Sides:
             "cpu_seconds": round(cpu_seconds(process) - before, 2),
             "mb_max": peak.mb,
         }
-        if not self.model.tokens_a_second:
+        if not self.model.is_shape:
             errors = sum(map(word_errors, job.texts, texts), WordErrors())
             figures["word_error_percent"] = round(errors.rate_percent, 2)
         return figures
@@ -151,9 +193,7 @@ async def both(model: Model, at_once: int, server_args: Sequence[str]) -> AsyncI
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(running(model.served, more=server_args))
         pipelines = {
-            split: await stack.enter_async_context(
-                pipeline.started(model.folder, *split, tokens_a_second=model.tokens_a_second)
-            )
+            split: await stack.enter_async_context(pipeline.started(model.folder, *split))
             for split in SPLITS
         }
         yield Sides(model, server, pipelines, at_once)

@@ -1,6 +1,6 @@
 """faster-whisper's BatchedInferencePipeline as a process of its own, so that what it costs can be
 told apart. Reads a request a line, a JSON object with the fields of `Request`, and answers with a
-line of texts.
+line: what was `Heard` in each file.
 
     python -m bench.pipeline --model FOLDER --threads 2 --workers 1
 """
@@ -27,29 +27,49 @@ LINE_BYTES_MAX = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`at_once`: files transcribed by as many threads. The rest are options of the pipeline."""
+    """`at_once`: files transcribed by as many threads. `tokens`: what each file is to be made to
+    say, with weights that say nothing. The rest are options of the pipeline."""
 
     paths: tuple[str, ...]
     at_once: int = 1
+    tokens: tuple[int, ...] | None = None
     batch_size: int = 8
     beam_size: int = 1
     word_timestamps: bool = False
     chunk_length: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    text: str
+    tokens: int
+
+
 class EqualWork(BatchedInferencePipeline):  # type: ignore[misc]
-    """For weights that say nothing: each batch decodes as many tokens as its audio would have.
+    """Decodes as many tokens of a file as it is told, in proportion to its chunks' audio.
 
     All rows of a batch get the mean of them, which is the fewest steps for so many tokens.
     """
 
-    tokens_a_second = 0.0
+    def __init__(self, model: WhisperModel, tokens: int) -> None:
+        super().__init__(model)
+        self.tokens = tokens
+        self.seconds = 0.0
+
+    def _batched_segments_generator(
+        self, features: Any, tokenizer: Any, chunks: Any, *more: Any
+    ) -> Any:
+        self.seconds = sum(chunk["duration"] for chunk in chunks)
+        return super()._batched_segments_generator(features, tokenizer, chunks, *more)
 
     def forward(self, features: Any, tokenizer: Any, chunks: Any, options: Any) -> Any:
-        seconds = sum(chunk["duration"] for chunk in chunks) / len(chunks)
+        share = sum(chunk["duration"] for chunk in chunks) / self.seconds / len(chunks)
+        wanted = max(round(share * self.tokens), 1)
+        # CTranslate2 writes half of its maximum, which is the prompt and what is asked for here.
+        prompt = len(self.model.get_prompt(tokenizer, [], without_timestamps=True))
         options = replace(
             options,
-            max_new_tokens=max(round(seconds * self.tokens_a_second), 1),
+            max_new_tokens=max(2 * wanted - prompt, wanted),
             suppress_tokens=[*options.suppress_tokens, tokenizer.eot],
         )
         return super().forward(features, tokenizer, chunks, options)
@@ -58,8 +78,9 @@ class EqualWork(BatchedInferencePipeline):  # type: ignore[misc]
 # ---- in the process
 
 
-def transcribe(pipeline: BatchedInferencePipeline, request: Request) -> list[str]:
-    def one(path: str) -> str:
+def transcribe(model: WhisperModel, request: Request) -> list[Heard]:
+    def one(path: str, tokens: int | None) -> Heard:
+        pipeline = BatchedInferencePipeline(model) if tokens is None else EqualWork(model, tokens)
         segments, _ = pipeline.transcribe(
             path,
             language="en",
@@ -68,10 +89,12 @@ def transcribe(pipeline: BatchedInferencePipeline, request: Request) -> list[str
             word_timestamps=request.word_timestamps,
             chunk_length=request.chunk_length,
         )
-        return "".join(segment.text for segment in segments)
+        heard = list(segments)
+        return Heard("".join(s.text for s in heard), sum(len(s.tokens) for s in heard))
 
+    tokens = request.tokens or [None] * len(request.paths)
     with ThreadPoolExecutor(request.at_once) as threads:
-        return list(threads.map(one, request.paths))
+        return list(threads.map(one, request.paths, tokens))
 
 
 def serve(arguments: list[str]) -> None:
@@ -79,7 +102,6 @@ def serve(arguments: list[str]) -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--tokens-a-second", type=float, default=0.0)
     given = parser.parse_args(arguments)
     model = WhisperModel(
         given.model,
@@ -88,12 +110,9 @@ def serve(arguments: list[str]) -> None:
         cpu_threads=given.threads,
         num_workers=given.workers,
     )
-    pipeline = BatchedInferencePipeline(model)
-    if given.tokens_a_second:
-        pipeline = EqualWork(model)
-        pipeline.tokens_a_second = given.tokens_a_second
     for line in sys.stdin:
-        print(json.dumps(transcribe(pipeline, Request(**json.loads(line)))), flush=True)
+        heard = transcribe(model, Request(**json.loads(line)))
+        print(json.dumps([asdict(one) for one in heard]), flush=True)
 
 
 # ---- outside
@@ -107,24 +126,20 @@ class Pipeline:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    async def transcribe(self, request: Request) -> list[str]:
+    async def transcribe(self, request: Request) -> list[Heard]:
         self.writer.write(json.dumps(asdict(request)).encode() + b"\n")
         await self.writer.drain()
         answer = await self.reader.readline()
         if not answer:
             raise RuntimeError("the pipeline's process has ended")
-        texts: list[str] = json.loads(answer)
-        return texts
+        return [Heard(**one) for one in json.loads(answer)]
 
 
 @contextlib.asynccontextmanager
-async def started(
-    model: Path, threads: int, workers: int, tokens_a_second: float = 0.0
-) -> AsyncIterator[Pipeline]:
-    options = {"threads": threads, "workers": workers, "tokens-a-second": tokens_a_second}
+async def started(model: Path, threads: int, workers: int) -> AsyncIterator[Pipeline]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.pipeline", "--model", str(model)),
-        *(part for name, value in options.items() for part in (f"--{name}", str(value))),
+        *("--threads", str(threads), "--workers", str(workers)),
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
