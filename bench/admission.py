@@ -49,8 +49,8 @@ class Plan:
 
     capacity: int
     streams: int
-    step_seconds: float = 12
-    phase_seconds: float = 20
+    step_seconds: float = 10
+    phase_seconds: float = 18
     more: int = 0
     steps: tuple[int, ...] = field(init=False)  # streams at the end of each
 
@@ -307,10 +307,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--streams", type=int, help="default: 90 %% of the capacity")
     parser.add_argument("--folder", type=Path, default=DIGITS, help="recordings and manifest")
-    parser.add_argument("--seconds", type=float, default=45, help="of each run beside the first")
+    parser.add_argument("--seconds", type=float, default=35, help="of each run beside the first")
     parser.add_argument("--turns", type=int, default=2, help="alone and in company, so often")
-    parser.add_argument("--step", type=float, default=12, help="seconds of each step of filling")
-    parser.add_argument("--phase", type=float, default=20, help="seconds full, calm, and refusing")
+    parser.add_argument("--step", type=float, default=10, help="seconds of each step of filling")
+    parser.add_argument("--phase", type=float, default=18, help="seconds full, calm, and refusing")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
     if given.capacity is None:

@@ -165,7 +165,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--streams", type=int, nargs="+", default=[16, 46])
     parser.add_argument("--uploads", type=int, default=4, help="files at once")
     parser.add_argument("--minutes", type=float, default=10, help="length of a file")
-    parser.add_argument("--seconds", type=float, default=25, help="of each live run")
+    parser.add_argument("--seconds", type=float, default=20, help="of each live run")
     parser.add_argument("--turns", type=int, default=2, help="alone and beside, so often")
     parser.add_argument("--folder", type=Path, default=DIGITS, help="recordings and manifest")
     return parser.parse_args(arguments)

@@ -12,6 +12,11 @@ from typing import Any
 Content = Mapping[str, Any]
 
 STREAMS_MIN = 30
+PEER_RATIO_MIN = 10
+OURS = "stentor"
+MODEL_STAGES = ("encode", "decode")
+OTHER_STAGE_SHARE_MAX = 0.15
+SHAPE_STREAMS_MIN = {"tiny": 14, "base": 7, "small": 2}
 SILENT_CORES_MAX = 0.60
 IDLE_CORES_MAX, IDLE_MB_MAX = 0.05, 150
 MOVED_PERCENT_MAX = 20
@@ -66,6 +71,67 @@ def capacity(content: Content) -> list[Finding]:
             streams >= STREAMS_MIN,
         )
     ]
+
+
+def peers(content: Content) -> list[Finding]:
+    """Our worst round against WhisperLive's best, by partials alone and by the whole level."""
+    out = []
+    for level, what in (("partials", "by partials alone"), ("whole", "by the whole level")):
+        ours, theirs = (content["verdict"][level][side] for side in ("ours", "whisperlive"))
+        if ours is None or theirs is None:
+            out.append(Finding(f"{what}: not measured"))
+            continue
+        more = ours / max(1, theirs)
+        out.append(
+            Finding(
+                f"{what}: {ours} streams against {theirs or 'none'} of WhisperLive: {more:.1f} x",
+                more >= PEER_RATIO_MIN,
+            )
+        )
+    errors = {name: _error_percent(server) for name, server in content["servers"].items()}
+    told = ", ".join(f"{number(error, '%', 1)} {name}" for name, error in errors.items())
+    others = [e for name, e in errors.items() if _is_whisperlive(name) and e is not None]
+    own = errors[OURS]
+    judged = own <= min(others) if own is not None and others else None
+    return [*out, Finding(f"word error of each at the most streams that it holds: {told}", judged)]
+
+
+def _is_whisperlive(name: str) -> bool:
+    return name.partition(",")[0] == "WhisperLive"
+
+
+def _error_percent(server: Content) -> float | None:
+    """In the last round; where it holds no stream, with one."""
+    if not server["tried"]:
+        return None
+    error: float | None = server["tried"][-1][str(max(1, server["partials"][-1]))][
+        "word_error_percent"
+    ]
+    return error
+
+
+# ---- 2: real sizes
+
+
+def shapes(content: Content) -> list[Finding]:
+    """By trimmed finals; the others are told beside them."""
+    out = []
+    for model, least in SHAPE_STREAMS_MIN.items():
+        found = content["models"].get(model, {}).get("capacity")
+        if found is None:
+            out.append(Finding(f"{model}: not yet measured"))
+            continue
+        others = ", ".join(
+            f"{other['streams']} with {finals} finals"
+            for finals, other in found.items()
+            if finals != "trimmed"
+        )
+        streams = found["trimmed"]["streams"]
+        beside = f" ({others})" if others else ""
+        out.append(
+            Finding(f"{model}: {streams} streams, at least {least}{beside}", streams >= least)
+        )
+    return out
 
 
 # ---- 3: more streams
@@ -250,5 +316,25 @@ def by_utterance(content: Content) -> list[Finding]:
         )
         for model, verdict in (
             (model, found["utterance_verdict"]) for model, found in content["models"].items()
+        )
+    ]
+
+
+# ---- 8: stages
+
+
+def stages(content: Content) -> list[Finding]:
+    """`stages` by name, each with `ms_per_audio_second`."""
+    times = {name: stage["ms_per_audio_second"] for name, stage in content["stages"].items()}
+    total = sum(times.values())
+    shares = {name: ms / total for name, ms in times.items() if name not in MODEL_STAGES}
+    largest = max(shares, key=lambda name: shares[name])
+    model = sum(times.get(name, 0.0) for name in MODEL_STAGES) / total
+    return [
+        Finding(
+            f"the largest is {largest} with {number(100 * shares[largest], '%', 1)} of "
+            f"{number(total, 'ms', 1)} for a second of audio; encode and decode together "
+            f"{number(100 * model, '%', 1)}",
+            shares[largest] <= OTHER_STAGE_SHARE_MAX,
         )
     ]

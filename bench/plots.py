@@ -8,6 +8,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.goals import MODEL_STAGES, SHAPE_STREAMS_MIN
+
 Content = Mapping[str, Any]
 Draw = Callable[[Axes, Content], None]
 
@@ -48,17 +50,45 @@ def label(axes: Axes, title: str, x: str, y: str) -> None:
 
 
 def streams(axes: Axes, content: Content) -> None:
-    """p95 of words against streams; `tried` by the number of streams, as in capacity.json."""
-    lines = content["systems"] if "systems" in content else {"this server": content["tried"]}
-    for name, tried in lines.items():
-        counts = sorted(int(count) for count in tried)
-        latencies = [tried[str(count)]["word_ms_p95"] for count in counts]
+    _streams(axes, {"this server": content["tried"]})
+
+
+def peers(axes: Axes, content: Content) -> None:
+    """The last round of each server that could be measured."""
+    servers = content["servers"].items()
+    _streams(axes, {name: found["tried"][-1] for name, found in servers if found["tried"]})
+
+
+def _streams(axes: Axes, tried: Mapping[str, Mapping[str, Content]]) -> None:
+    """p95 of words against streams: a line for each system, its figures by the streams."""
+    for name, runs in tried.items():
+        counts = sorted(int(count) for count in runs)
+        latencies = [runs[str(count)]["word_ms_p95"] for count in counts]
         axes.plot(counts, latencies, marker="o", label=name)
     axes.axhline(700, color=RED, linewidth=0.8, linestyle="--", label="700 ms")
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_ylim(0, 1500)
     label(axes, "A word is shown after its end", "streams", "p95, ms")
+    axes.legend()
+
+
+def shapes(axes: Axes, content: Content) -> None:
+    """Streams of each size, a bar for each way of making finals."""
+    models = {name: m["capacity"] for name, m in content["models"].items() if "capacity" in m}
+    kinds = list(dict.fromkeys(finals for found in models.values() for finals in found))
+    width = 0.8 / max(1, len(kinds))
+    for index, finals in enumerate(kinds):
+        at = [place + (index + 0.5) * width - 0.4 for place in range(len(models))]
+        counts = [found.get(finals, {}).get("streams", 0) for found in models.values()]
+        bars = axes.bar(at, counts, 0.9 * width, label=f"{finals} finals")
+        axes.bar_label(bars)
+    for place, name in enumerate(models):
+        if least := SHAPE_STREAMS_MIN.get(name):
+            goal = "to be reached" if place == 0 else "_nolegend_"
+            axes.hlines(least, place - 0.4, place + 0.4, RED, "--", linewidth=0.8, label=goal)
+    axes.set_xticks(range(len(models)), list(models))
+    label(axes, "Streams of models in Whisper's sizes", "", "streams")
     axes.legend()
 
 
@@ -76,6 +106,17 @@ def admission(axes: Axes, content: Content) -> None:
     axes.set_ylim(0)
     label(axes, "The admission figure while streams are added", "s", "streams")
     axes.legend()
+
+
+def stages(axes: Axes, content: Content) -> None:
+    """Time of each stage for a second of audio, the largest at the top."""
+    times = sorted(content["stages"].items(), key=lambda item: item[1]["ms_per_audio_second"])
+    costs = [stage["ms_per_audio_second"] for _, stage in times]
+    total = sum(costs)
+    colours = [GREY if name in MODEL_STAGES else "C0" for name, _ in times]
+    bars = axes.barh([name for name, _ in times], costs, color=colours)
+    axes.bar_label(bars, [f"{100 * cost / total:.0f} %" for cost in costs], padding=3)
+    label(axes, "Where the time goes", "ms for a second of audio", "")
 
 
 # ---- one partial
@@ -132,8 +173,11 @@ def soak(axes: Axes, content: Content) -> None:
 PLOTS: dict[str, tuple[str, Draw]] = {
     # The file's name: the result, and what draws it.
     "streams": ("capacity", streams),
+    "peers": ("peers", peers),
+    "shapes": ("shapes", shapes),
     "admission": ("admission", admission),
     "partial-session": ("growth", partial_by_session),
     "partial-utterance": ("growth", partial_by_utterance),
+    "stages": ("stages", stages),
     "soak": ("soak", soak),
 }

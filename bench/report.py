@@ -24,7 +24,20 @@ MARKS = {True: "yes", False: "**no**", None: "–"}
 Results = Mapping[str, Mapping[str, Any]]
 
 GOALS = (
+    Goal(
+        1,
+        "nano: at least 10 x the streams of WhisperLive, with no worse word error",
+        "peers",
+        goals.peers,
+    ),
     Goal(1, "nano: at least 30 streams", "capacity", goals.capacity),
+    Goal(
+        2,
+        "shapes, trimmed finals: tiny at least 14, base 7, small 2 streams, partials at most "
+        "600 ms apart (p95)",
+        "shapes",
+        goals.shapes,
+    ),
     Goal(
         3,
         "p99 of the first stream at 90 % of capacity: within 25 % of its value alone, and one "
@@ -56,6 +69,12 @@ GOALS = (
         "a partial's cost grows with the utterance only as the encoder's",
         "growth",
         goals.by_utterance,
+    ),
+    Goal(
+        8,
+        "no stage outside encode and decode over 15 % of the busy time",
+        "stages",
+        goals.stages,
     ),
 )
 

@@ -117,6 +117,62 @@ def test_the_same_results_make_the_same_bytes(tmp_path: Path) -> None:
     assert everything() == first
 
 
+def server(streams: int, error: float) -> dict[str, Any]:
+    figures = {"word_ms_p95": 500.0, "word_error_percent": error}
+    return {"partials": [streams], "tried": [{str(max(1, streams)): figures}]}
+
+
+def peers(ours: float, theirs: float) -> dict[str, Any]:
+    """With the word errors of ours and of WhisperLive's better form."""
+    verdict = {
+        "partials": {"ours": 40, "whisperlive": 5},
+        "whole": {"ours": 30, "whisperlive": 0},
+    }
+    servers = {
+        "stentor": server(40, ours),
+        "WhisperLive": server(3, 9.0),
+        "WhisperLive, batched": server(5, theirs),
+        "WhisperLiveKit": server(0, 0.1),
+        "another": {"partials": [], "tried": [], "error": "it did not start"},
+    }
+    return {"machine": MACHINE, "verdict": verdict, "servers": servers}
+
+
+def test_peers_are_judged_by_both_levels(tmp_path: Path) -> None:
+    text = written(tmp_path, peers=peers(1.0, 1.0))
+    assert rows(text, "40 streams against 5 of WhisperLive: 8.0 x")[0].endswith("| **no** |")
+    assert rows(text, "30 streams against none of WhisperLive: 30.0 x")[0].endswith("| yes |")
+    assert (tmp_path / "plots" / "peers.svg").exists()
+
+
+@pytest.mark.parametrize(("ours", "reached"), [(2.0, True), (2.1, False)])
+def test_no_form_of_whisperlive_may_have_a_better_word_error(ours: float, reached: bool) -> None:
+    *_, errors = goals.peers(peers(ours, 2.0))
+    assert errors.reached is reached
+    assert "0.1 % WhisperLiveKit, none another" in errors.figure
+
+
+def test_shapes_are_judged_by_trimmed_finals(tmp_path: Path) -> None:
+    def streams(trimmed: int, full: int) -> dict[str, Any]:
+        return {"capacity": {"trimmed": {"streams": trimmed}, "full": {"streams": full}}}
+
+    models = {"tiny": streams(14, 4), "base": streams(6, 1), "medium": {}}
+    text = written(tmp_path, shapes={"machine": MACHINE, "models": models})
+    assert rows(text, "14 streams, at least 14 (4 with full")[0].endswith("| yes |")
+    assert rows(text, "6 streams, at least 7 (1 with full")[0].endswith("| **no** |")
+    assert rows(text, "small: not yet measured")[0].endswith("| – |")
+    assert (tmp_path / "plots" / "shapes.svg").exists()
+
+
+@pytest.mark.parametrize(("vad", "reached"), [(15.0, True), (16.0, False)])
+def test_a_stage_beside_the_model_has_a_share_at_most(vad: float, reached: bool) -> None:
+    times = {"encode": 60.0, "decode": 40.0 - vad, "vad": vad}
+    content = {"stages": {name: {"ms_per_audio_second": ms} for name, ms in times.items()}}
+    [found] = goals.stages(content)
+    assert found.reached is reached
+    assert found.figure.startswith(f"the largest is vad with {vad:.1f} %")
+
+
 def test_a_figure_that_there_is_not_is_written_as_none() -> None:
     assert goals.number(None, "ms") == "none"
     assert goals.number(float("nan")) == "none"
