@@ -45,7 +45,7 @@ class Engine:
         self.observer = observer or Unobserved()
         self.vad = Vad()
         self.scheduler = Scheduler(
-            backend.group, options.batch_max or backend.batch_max, options.file_age_seconds_max
+            backend.joins, options.batch_max or backend.batch_max, options.file_age_seconds_max
         )
         self.cadence = Cadence(options, backend.lanes)
         self.vad_thread = ThreadPoolExecutor(1, "vad")
@@ -297,7 +297,8 @@ class Engine:
             now = time.monotonic()
             self.scheduler.interval = self.cadence.interval(now)
             while len(self.running) < self.backend.lanes:
-                batch = self.scheduler.next_batch(now, self._files_allowed())
+                free = self.backend.lanes - len(self.running)
+                batch = self.scheduler.next_batch(now, self._files_allowed(), free)
                 if not batch:
                     break
                 for waiting in batch:

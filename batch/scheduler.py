@@ -1,10 +1,13 @@
 """Which requests go into the next batch. Pure: no thread, no clock, no model.
 
-Finals first, in order of arrival; then hypotheses made because silence began; then the partial that
-has waited longest, if its stream's interval has passed; then files. A file's request that has grown
+Finals first, in order of arrival; then hypotheses of open utterances, in the order in which they
+fall due: a partial when its stream's interval has passed, one made because silence began no later
+than when the pause has grown long; then files. A file's request that has grown
 old goes before everything, one in so long a time, so that nobody starves. The first request chosen
-decides the group (equal windows, equal prompts); others of that group fill the batch, in the same
-order of classes.
+decides what may be decoded with it (the model says); others fill the batch in the same order of
+classes, and then partials that fall due soon. Streams that were decoded together fall due
+together, so under load they gather into large batches by themselves. What is chosen is shared out
+over the free lanes.
 
 A stream has at most one partial waiting: a newer one replaces it and keeps its place. A stream
 whose request is being decoded waits, so answers come in order.
@@ -13,8 +16,14 @@ whose request is being decoded waits, so answers come in order.
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 from streaming.events import Decode, Kind
+
+SOON = 0.5  # of an interval: a partial due within it joins a batch that is made up anyhow
+# A pause as short as this is often the middle of a sentence: under load, a hypothesis of it waits
+# for the stream's interval. Longer ones are mostly ends, and somebody waits for the final.
+PAUSE_SECONDS = 0.16
 
 
 @dataclass(slots=True)
@@ -27,9 +36,12 @@ class Scheduler:
     """Told the time in seconds; any monotonic clock will do."""
 
     def __init__(
-        self, group: Callable[[Decode], object], batch_max: int, file_age_seconds_max: float
+        self,
+        joins: Callable[[Decode, Decode], bool],
+        batch_max: int,
+        file_age_seconds_max: float,
     ) -> None:
-        self.group = group
+        self.joins = joins
         self.batch_max = batch_max
         self.file_age_seconds_max = file_age_seconds_max
         self.aged_at = -file_age_seconds_max
@@ -65,37 +77,51 @@ class Scheduler:
         else:
             waiting.decode = decode
 
-    def next_batch(self, now: float, files: int) -> list[Waiting]:
-        """Up to `batch_max` requests of one group, `files` of files at most; they count as busy
-        until `done`."""
-        chosen: list[Waiting] = []
+    def next_batch(self, now: float, files: int, lanes: int = 1) -> list[Waiting]:
+        """Up to `batch_max` requests that may be decoded together, `files` of files at most; they
+        count as busy until `done`. With several `lanes` free, a share of them is left for the
+        others."""
         aged = self._aged(now)
-        group: object = None
-        live: set[int] = set()
-        for waiting in list(self._in_order(now, aged)):
-            decode = waiting.decode
-            is_live = decode.kind is not Kind.FILE
-            if not is_live and len(chosen) >= files and waiting is not aged:
-                break
-            if is_live and (decode.stream in self.busy or decode.stream in live):
-                continue
-            if chosen and not self._joins(decode, chosen, group):
-                continue
-            group = group if chosen else self.group(decode)
-            chosen.append(waiting)
-            live.add(decode.stream)
-            if len(chosen) == self.batch_max:
-                break
+        chosen = self._choose(now, files, self.batch_max * lanes, aged)
+        chosen = chosen[: -(-len(chosen) // lanes)]
         for waiting in chosen:
             if waiting is aged:
                 self.aged_at = now
             self._take(waiting.decode, now)
         return chosen
 
-    def _joins(self, decode: Decode, chosen: list[Waiting], group: object) -> bool:
+    def _choose(self, now: float, files: int, most: int, aged: Waiting | None) -> list[Waiting]:
+        chosen: list[Waiting] = []
+        streams: set[int] = set()
+        for waiting in self._in_order(now, aged):
+            decode = waiting.decode
+            is_live = decode.kind is not Kind.FILE
+            if not is_live and len(chosen) >= files and waiting is not aged:
+                break
+            if is_live and (decode.stream in self.busy or decode.stream in streams):
+                continue
+            if chosen and not self._may_join(chosen[0].decode, decode):
+                continue
+            chosen.append(waiting)
+            streams.add(decode.stream)
+            if len(chosen) == most:
+                return chosen
+        if not chosen or chosen[0].decode.kind is Kind.FILE:
+            return chosen
+        for waiting in self._soon(now):
+            decode = waiting.decode
+            if len(chosen) == most:
+                break
+            is_free = decode.stream not in self.busy and decode.stream not in streams
+            if is_free and self._may_join(chosen[0].decode, decode):
+                chosen.append(waiting)
+                streams.add(decode.stream)
+        return chosen
+
+    def _may_join(self, first: Decode, other: Decode) -> bool:
         # A live request does not wait for a file's window to be decoded beside it.
-        same_lane = (decode.kind is Kind.FILE) == (chosen[0].decode.kind is Kind.FILE)
-        return same_lane and self.group(decode) == group
+        same_lane = (first.kind is Kind.FILE) == (other.kind is Kind.FILE)
+        return same_lane and self.joins(first, other)
 
     def _aged(self, now: float) -> Waiting | None:
         """A file's request that goes first: one that has waited long, one in so long a time."""
@@ -108,11 +134,22 @@ class Scheduler:
         if aged is not None:
             yield aged
         yield from self.finals
-        yield from self.early.values()
-        for stream, waiting in self.partials.items():
-            if now >= self._due(stream):
-                yield waiting
+        due = [(at, w) for at, _, w in self._hypotheses() if at <= now]
+        yield from (waiting for _, waiting in sorted(due, key=itemgetter(0)))
         yield from (waiting for waiting in self.files if waiting is not aged)
+
+    def _soon(self, now: float) -> list[Waiting]:
+        """Those whose time has nearly come, the next first."""
+        until = now + SOON * self.interval
+        soon = [(at, w) for at, _, w in self._hypotheses() if now < at <= until]
+        return [waiting for _, waiting in sorted(soon, key=itemgetter(0))]
+
+    def _hypotheses(self) -> Iterator[tuple[float, int, Waiting]]:
+        """Those of open utterances: when each is due, its stream."""
+        for stream, waiting in self.early.items():
+            yield min(self._due(stream), waiting.since + PAUSE_SECONDS), stream, waiting
+        for stream, waiting in self.partials.items():
+            yield self._due(stream), stream, waiting
 
     def _due(self, stream: int) -> float:
         return self.last.get(stream, 0.0) + self.interval
@@ -139,11 +176,8 @@ class Scheduler:
             self.busy.pop(decode.stream, None)
 
     def wake_at(self) -> float | None:
-        """When the next partial falls due; None when none waits for its interval alone."""
-        return min(
-            (self._due(stream) for stream in self.partials if stream not in self.busy),
-            default=None,
-        )
+        """When the next hypothesis falls due; None when none waits for that alone."""
+        return min((at for at, s, _ in self._hypotheses() if s not in self.busy), default=None)
 
     def forget(self, stream: int) -> None:
         """The stream is gone."""

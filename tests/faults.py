@@ -26,8 +26,8 @@ class Fault:
     def forget(self, stream: int) -> None:
         self.backend.forget(stream)
 
-    def group(self, decode: Decode) -> object:
-        return self.backend.group(decode)
+    def joins(self, first: Decode, other: Decode) -> bool:
+        return self.backend.joins(first, other)
 
     def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
         return self.backend.decode(batch)

@@ -1,4 +1,4 @@
-from batch.scheduler import Scheduler
+from batch.scheduler import PAUSE_SECONDS, Scheduler
 from streaming.events import Decode, Kind
 
 SECOND = 16_000
@@ -9,7 +9,10 @@ def request(stream: int, kind: Kind = Kind.PARTIAL, seconds: int = 2, serial: in
 
 
 def scheduler(batch_max: int = 8) -> Scheduler:
-    return Scheduler(lambda decode: decode.end, batch_max, file_age_seconds_max=5.0)
+    def joins(first: Decode, other: Decode) -> bool:
+        return first.end == other.end
+
+    return Scheduler(joins, batch_max, file_age_seconds_max=5.0)
 
 
 def streams(scheduler: Scheduler, now: float = 0.0, files: int = 8) -> list[int]:
@@ -105,8 +108,8 @@ def test_a_partial_waits_for_its_interval_and_a_final_does_not() -> None:
     queue.add(request(1), 10.1)
     assert streams(queue, 10.4) == []
     assert queue.wake_at() == 10.5
-    queue.add(request(2, Kind.FINAL), 10.4)
-    assert streams(queue, 10.4) == [2]
+    queue.add(request(2, Kind.FINAL), 10.2)
+    assert streams(queue, 10.2) == [2]
     assert streams(queue, 10.5) == [1]
 
 
@@ -148,3 +151,45 @@ def test_nothing_of_a_stream_that_left_is_decoded() -> None:
     queue.forget(2)
     assert streams(queue) == []
     assert queue.wake_at() is None
+
+
+def test_a_partial_that_falls_due_soon_joins_a_batch_but_does_not_start_one() -> None:
+    queue = scheduler()
+    queue.interval = 0.5
+    queue.last = {1: 9.5, 2: 9.7, 3: 9.9}
+    for stream in (1, 2, 3):
+        queue.add(request(stream), 9.9)
+    assert streams(queue, 9.99) == []
+    assert streams(queue, 10.0) == [1, 2]
+    assert streams(queue, 10.0) == []
+
+
+def test_streams_decoded_together_fall_due_together() -> None:
+    queue = scheduler()
+    queue.interval = 0.5
+    queue.last = {1: 9.5, 2: 9.7}
+    for decode in (request(1), request(2)):
+        queue.add(decode, 9.9)
+    for waiting in queue.next_batch(10.0, 8):
+        queue.done(waiting.decode)
+    for decode in (request(1, serial=1), request(2, serial=1)):
+        queue.add(decode, 10.1)
+    assert queue.wake_at() == 10.5
+
+
+def test_what_waits_is_shared_out_over_the_free_lanes() -> None:
+    queue = scheduler(batch_max=4)
+    for stream in range(5):
+        queue.add(request(stream), 0)
+    assert [w.decode.stream for w in queue.next_batch(0, 8, lanes=2)] == [0, 1, 2]
+    assert [w.decode.stream for w in queue.next_batch(0, 8, lanes=1)] == [3, 4]
+
+
+def test_under_load_a_short_pause_is_not_decoded_at_once_but_a_longer_one_is() -> None:
+    queue = scheduler()
+    queue.interval = 0.5
+    queue.last = {1: 10.0}
+    queue.add(request(1, Kind.EARLY), 10.1)
+    assert streams(queue, 10.2) == []
+    assert queue.wake_at() == 10.1 + PAUSE_SECONDS
+    assert streams(queue, 10.1 + PAUSE_SECONDS) == [1]

@@ -1,5 +1,7 @@
 """The real faster-whisper path on the small model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -162,15 +164,21 @@ def test_a_prompt_goes_before_the_transcript_and_not_into_it(
     assert "account number" not in join(prompted.words).replace(recording.text, "")
 
 
-def test_requests_that_cannot_share_a_batch_are_of_different_groups(
-    backend: WhisperBackend,
+def test_requests_join_a_batch_when_they_can_and_gain_by_it(
+    backend: WhisperBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(backend, "padding", 100)
     plain = Decode(1, 1, 1, Kind.PARTIAL, 0, 2 * SAMPLE_RATE, "en")
     longer = Decode(1, 1, 1, Kind.PARTIAL, 0, 5 * SAMPLE_RATE, "en")
     prompted = Decode(1, 1, 1, Kind.PARTIAL, 0, 2 * SAMPLE_RATE, "en", prompt=(1, 2))
     prefixed = Decode(1, 1, 1, Kind.PARTIAL, 0, 2 * SAMPLE_RATE, "de", prefix=(1, 2))
-    assert backend.group(plain) == backend.group(prefixed)
-    assert len({backend.group(d) for d in (plain, longer, prompted)}) == 3
+    slightly = replace(plain, end=plain.end + SAMPLE_RATE)
+    assert backend.joins(plain, prefixed)
+    assert backend.joins(plain, slightly)
+    assert not any(backend.joins(plain, other) for other in (longer, prompted))
+    monkeypatch.setattr(backend, "padding", 400)
+    assert backend.joins(plain, longer)
+    assert not backend.joins(plain, replace(plain, full=True))
 
 
 def test_windows_are_never_encoded_on_less_than_two_seconds_nor_more_than_thirty() -> None:

@@ -72,8 +72,8 @@ class Backend(Protocol):
     def tokenize(self, text: str) -> tuple[int, ...]:
         """Tokens of a prompt; empty where the model takes none."""
 
-    def group(self, decode: Decode) -> object:
-        """Requests with equal groups may share a batch."""
+    def joins(self, first: Decode, other: Decode) -> bool:
+        """Whether both may be decoded in one batch, and gain by it."""
 
     def forget(self, stream: int) -> None:
         """The stream has gone: let go of what was kept for it, if anything."""

@@ -57,8 +57,8 @@ class PocketSphinxBackend:
     def tokenize(self, text: str) -> tuple[int, ...]:
         return ()
 
-    def group(self, decode: Decode) -> object:
-        return None
+    def joins(self, first: Decode, other: Decode) -> bool:
+        return True
 
     def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
         return [Hypothesis(self._words(task.decode, task.audio)) for task in batch]

@@ -7,7 +7,7 @@ state in the model object, so `encode`, `generate` and `align` are called direct
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -37,8 +37,20 @@ LANGUAGE_SURE = 0.8  # a detection below this does not overrule the stream's lan
 TOKENS_MAX = 224
 TOKENS_A_SECOND_MAX = 30
 LANES_MAX = 8
+REHEARSALS = 3
 
 StorageView = ctranslate2.StorageView
+REHEARSAL = tuple(range(300, 308))  # tokens of some text
+
+
+def least(work: Callable[[], object]) -> float:
+    """Seconds of the quickest of a few runs."""
+    times = []
+    for _ in range(REHEARSALS):
+        began = time.monotonic()
+        work()
+        times.append(time.monotonic() - began)
+    return min(times)
 
 
 def bucket(samples: int, full: bool) -> int:
@@ -61,6 +73,7 @@ class WhisperBackend:
         self.window_seconds_max = traits.window_seconds_max
         self.file_window_seconds_max = traits.file_window_seconds_max
         self.final_window = traits.final_window
+        self.padding = 0  # mel frames by which a window may be lengthened to join a batch
         self.full_seconds: float | None = 0.0 if traits.final_window == "full" else None
         self.keeps_context = traits.keeps_context
         self.translates = traits.translates
@@ -90,6 +103,7 @@ class WhisperBackend:
         language = "en" if "en" in self.languages else min(self.languages)
         for seconds in (2.0, self.window_seconds_max):
             self._rehearse(seconds, language, full=False)
+        self.padding = self._worthwhile_padding(language)
         if self.final_window == "auto":
             self._rehearse(2.0, language, full=True)
             began = time.monotonic()
@@ -103,6 +117,29 @@ class WhisperBackend:
         decode = Decode(0, 0, 0, Kind.FINAL, 0, len(audio), language, full=full)
         self.decode([Task(decode, audio)])
 
+    def _worthwhile_padding(self, language: str) -> int:
+        """Decoding two windows together spares most of the second one's steps, but both must be as
+        long as the longer one: how many mel frames more are encoded in the same time."""
+        reader = self.tokenizer(language, "transcribe")
+        prompt = [*reader.sot_sequence, reader.no_timestamps, *REHEARSAL]
+        short, long = BUCKETS[0], BUCKETS[4]
+        a_frame = (self._time_encode(long) - self._time_encode(short)) / (long - short)
+        one, four = self._time_steps(prompt, 1), self._time_steps(prompt, 4)
+        spared = one - (four - one) / 3
+        return max(0, min(round(spared / max(a_frame, 1e-9)), FRAMES_FULL))
+
+    def _time_encode(self, frames: int) -> float:
+        mel = np.zeros((1, self.model.n_mels, frames), np.float32)
+        return least(lambda: self._encode(mel))
+
+    def _time_steps(self, prompt: list[int], rows: int) -> float:
+        encoded = self._encode(np.zeros((rows, self.model.n_mels, BUCKETS[2]), np.float32))
+        return least(
+            lambda: self.model.generate(
+                encoded, [prompt] * rows, beam_size=1, max_length=2 * len(prompt)
+            )
+        )
+
     def forget(self, stream: int) -> None:
         self.features.forget(stream)
 
@@ -113,10 +150,17 @@ class WhisperBackend:
         ids = self.text.encode(" " + text.strip(), add_special_tokens=False).ids
         return tuple(i for i in ids if i < end)
 
-    def group(self, decode: Decode) -> object:
+    def joins(self, first: Decode, other: Decode) -> bool:
+        if first.full != other.full or self._must_equal(first) != self._must_equal(other):
+            return False
+        padding = bucket(first.end - first.start, first.full) - bucket(
+            other.end - other.start, other.full
+        )
+        return abs(padding) <= self.padding
+
+    def _must_equal(self, decode: Decode) -> object:
         # `<|startoftranscript|>` must stand at one position in a batch, hence the prompt's length.
         return (
-            bucket(decode.end - decode.start, decode.full),
             len(decode.prompt),
             decode.timestamps,
             self._beams(decode),
@@ -131,7 +175,7 @@ class WhisperBackend:
         first = batch[0].decode
         longest = max(t.decode.end - t.decode.start for t in batch)
         frames = bucket(longest, first.full)
-        encoded = self.model.encode(StorageView.from_array(self._mel(batch, frames)))
+        encoded = self._encode(self._mel(batch, frames))
         languages = self._languages(batch, encoded)
         readers = [
             self.tokenizer(k, t.decode.task) for (k, _), t in zip(languages, batch, strict=True)
@@ -169,6 +213,14 @@ class WhisperBackend:
                 batch, results, split, aligned, languages, strict=True
             )
         ]
+
+    def _encode(self, mel: npt.NDArray[np.float32]) -> Any:
+        """The encoder's output for mel [batch, mels, frames]."""
+        if self.info.device != "cpu" or len(mel) == 1:
+            return self.model.encode(StorageView.from_array(mel))
+        # A core is busy with one window: two at once only compete for its cache.
+        rows = [self.model.encode(StorageView.from_array(mel[i : i + 1])) for i in range(len(mel))]
+        return StorageView.from_array(np.concatenate([np.array(row) for row in rows]))
 
     def _mel(self, batch: Sequence[Task], frames: int) -> npt.NDArray[np.float32]:
         """Log-mel features, float32 [batch, mels, frames], padded with 0."""
