@@ -96,6 +96,7 @@ class Driver:
             "log_level": "WARNING",
             "max_executor_threads": THREADS_MAX,
             "dbos_system_schema": SCHEMA,
+            "notification_listener_polling_interval_sec": 0.2,  # closing waits for one
         }
         if self.url.startswith("sqlite"):
             # Beside the rows: their writers do not wait for each other.
@@ -157,20 +158,22 @@ class Driver:
         if self.loop is not None and self.loop.is_running():
             self.loop.call_soon_threadsafe(self.steps.stop, job)
 
-    def recover(
-        self, alive: set[str], unsettled: Callable[[], list[tuple[str, str, int, bool]]]
-    ) -> None:
-        """Go on with what servers that are gone had begun, and with jobs that nobody drives."""
+    def resume(self, alive: set[str]) -> None:
+        """Go on with what servers that are gone had begun."""
         dead = [w for w in self._workflows("PENDING") if w.executor_id not in alive]
         for queue in {w.queue_name for w in dead}:
             ids = [w.workflow_id for w in dead if w.queue_name == queue]
-            logger.info("resuming %d jobs", len(ids))
+            logger.info("going on with %d jobs of a server that is gone", len(ids))
             DBOS.resume_workflows(ids, queue_name=queue)
+
+    def adopt(self, unsettled: Callable[[], list[tuple[str, str, int, bool]]]) -> None:
+        """Drive the jobs that nobody drives: a crash, or a fault of the database, left them so."""
         # In this order: what ends in between must not look as if nobody had driven it.
         driven = {w.workflow_id for w in self._workflows(ACTIVE)}
         for job, owner, number, is_ended in unsettled():
             if job in driven or _telling(job) in driven:
                 continue
+            logger.info("job %s was driven by nobody", job)
             DBOS.delete_workflows([job, _telling(job)])
             if not is_ended:
                 self.enqueue(job, owner, number)

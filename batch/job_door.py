@@ -75,5 +75,7 @@ class JobDoor:
         """Jobs of before wait to be gone on with."""
         try:
             await self.open()
-        except (JobsUnavailable, GoingAway) as error:
+        except JobsUnavailable as error:
             logger.warning("%s", error.message)
+        except GoingAway:
+            pass  # stopped as soon as it had started

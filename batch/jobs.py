@@ -31,7 +31,7 @@ from streaming.errors import BadMessage, GoingAway
 
 THREADS: Final = 4
 BEAT_SECONDS: Final = 3.0
-SILENT_SECONDS_MAX: Final = 15.0  # a server not seen for so long is gone
+SILENT_SECONDS_MAX: Final = 10.0  # a server not seen for so long is gone
 WATCH_SECONDS: Final = 1.0  # between two looks for running jobs that others have stopped
 WAIT_SECONDS: Final = (0.02, 0.5)  # between two looks of `wait`, at first and at last
 YOUNG_SECONDS: Final = 60.0  # a job nobody drives may just be about to be queued
@@ -70,11 +70,12 @@ class DurableJobs:
 
     async def start(self) -> None:
         await self._in_thread(self.driver.start)
-        await self._in_thread(self._recover)
+        await self._in_thread(self._resume)
+        await self._in_thread(self._adopt)
         seconds = self.options.sweep_seconds
-        pace = [(self._watch, WATCH_SECONDS), (self._sweep, seconds), (self._recover, seconds)]
-        if self.lock is None:
-            pace += [(self._beat, BEAT_SECONDS), (self._recover, SILENT_SECONDS_MAX)]
+        pace = [(self._watch, WATCH_SECONDS), (self._sweep, seconds), (self._adopt, seconds)]
+        if self.is_shared:
+            pace.append((self._resume, BEAT_SECONDS))
         self.keepers = [asyncio.create_task(self._repeat(work, s)) for work, s in pace]
 
     async def close(self) -> None:
@@ -178,17 +179,22 @@ class DurableJobs:
             except Exception:
                 logger.exception("%s failed, and is tried again", work.__name__)
 
-    def _beat(self) -> None:
-        self.store.beat(self.node)
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers may have jobs in the same database."""
+        return self.lock is None
 
-    def _recover(self) -> None:
+    def _resume(self) -> None:
         alive = {self.node}
-        if self.lock is None:
-            # Others share the database: what they do is theirs while they are heard of.
-            self._beat()
+        if self.is_shared:
+            self.store.beat(self.node)
             alive |= self.store.alive(SILENT_SECONDS_MAX)
-        young = 0.0 if self.lock is not None and not self.keepers else YOUNG_SECONDS
-        self.driver.recover(alive, lambda: self.store.unsettled(timedelta(seconds=young)))
+        self.driver.resume(alive)
+
+    def _adopt(self) -> None:
+        first = not self.is_shared and not self.keepers
+        age = timedelta(seconds=0.0 if first else YOUNG_SECONDS)
+        self.driver.adopt(lambda: self.store.unsettled(age))
 
     def _watch(self) -> None:
         """Jobs that another process has cancelled."""
@@ -232,7 +238,7 @@ def _lock(options: JobOptions) -> FileLock:
     path = Path(url.database or "jobs.sqlite")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = FileLock(path.with_suffix(".lock"))
+        lock = FileLock(path.with_suffix(".lock"), thread_local=False)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise JobsUnavailable(

@@ -1,9 +1,10 @@
 """What tests of jobs share: databases, an engine with jobs on it, a listener for webhooks."""
 
+import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,6 +65,14 @@ async def submit(jobs: Jobs, recording: Recording, owner: str = "me", **more: An
     )
 
 
+async def until(is_so: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while True:
+            if await is_so():
+                return
+            await asyncio.sleep(0.02)
+
+
 def text_of(transcript: Any) -> str:
     return " ".join(word.text for final in transcript.finals for word in final.words)
 
@@ -83,10 +92,17 @@ class Listener:
     pause: float = 0.0  # between two parts of an answer's body
 
     def wait(self, count: int, seconds: float = 10) -> None:
-        deadline = time.monotonic() + seconds
-        while len(self.posted) < count:
-            assert time.monotonic() < deadline, f"{len(self.posted)} of {count} were posted"
-            time.sleep(0.02)
+        _wait_for(self.posted, count, seconds)
+
+    def wait_asked(self, count: int, seconds: float = 10) -> None:
+        _wait_for(self.asked, count, seconds)
+
+
+def _wait_for(events: list[Any], count: int, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while len(events) < count:
+        assert time.monotonic() < deadline, f"{len(events)} of {count} have come"
+        time.sleep(0.02)
 
 
 @contextmanager
