@@ -14,13 +14,15 @@ from contextlib import contextmanager, suppress
 from batch.asked import PROMPT_TOKENS_MAX, check, prompt_tokens
 from batch.backends.base import Backend, Task
 from batch.cadence import Cadence
-from batch.observer import Lane, Observer, Unobserved
+from batch.capacity import Capacity
+from batch.meter import Meter, cores
+from batch.observer import Lane, Observer, Unobserved, observe
 from batch.options import EngineOptions
 from batch.scheduler import Scheduler
 from batch.stream import Stream
 from batch.vad import Vad
 from streaming.errors import EngineFailed, GoingAway, Overloaded
-from streaming.events import HOP, SAMPLE_RATE, Decode, Final, Hypothesis, Kind, Partial, Warned
+from streaming.events import HOP, SAMPLE_RATE, Decode, Hypothesis, Kind, Warned
 from streaming.options import AudioFormat, SessionOptions
 from streaming.session import Session
 from streaming.terms import Terms
@@ -48,6 +50,8 @@ class Engine:
             backend.joins, options.batch_max or backend.batch_max, options.file_age_seconds_max
         )
         self.cadence = Cadence(options, backend.lanes)
+        self.capacity = Capacity(options, backend.lanes, cores(), self.scheduler.batch_max)
+        self.meter = Meter(self.capacity, self._live)
         self.vad_thread = ThreadPoolExecutor(1, "vad")
         self.decode_threads = ThreadPoolExecutor(backend.lanes, "decode")
         # streams and their sessions
@@ -71,8 +75,9 @@ class Engine:
     async def __aenter__(self) -> "Engine":
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self.decode_threads, self.backend.warm_up)
-        for run in (self.score_forever, self.decode_forever):
-            self._hold(asyncio.create_task(run(), name=run.__name__))
+        self.capacity.cost = self.backend.cost
+        for run in (self.score_forever(), self.decode_forever(), self.meter.run(self.vad_thread)):
+            self._hold(asyncio.create_task(run))
         self.is_ready = True
         return self
 
@@ -120,6 +125,15 @@ class Engine:
     def count(self, lane: Lane) -> int:
         return sum(stream.lane == lane for stream in self.streams)
 
+    def _live(self) -> tuple[int, int]:
+        return self.count("live"), self.cadence.speaking(time.monotonic())
+
+    @property
+    def streams_left(self) -> int:
+        """How many more live streams fit."""
+        most = self.capacity.streams if self.options.admit_by_load else self.options.streams_max
+        return max(most - self.count("live"), 0)
+
     def open(
         self,
         audio: AudioFormat,
@@ -165,13 +179,17 @@ class Engine:
     def _admit(self, lane: Lane) -> None:
         if self.is_closing or not self.is_ready:
             raise GoingAway("the server is starting or shutting down")
-        most = self.options.streams_max if lane == "live" else self.options.files_max
-        waiting = len(self.scheduler.finals)
-        if self.count(lane) < most and waiting < self.options.finals_max:
+        count, waiting = self.count(lane), len(self.scheduler.finals)
+        is_full = (
+            self.streams_left == 0 if lane == "live" else count >= self.options.files_max
+        ) or waiting >= self.options.finals_max
+        if not is_full:
             return
         self.observer.refused(lane)
         what = "streams" if lane == "live" else "files"
-        raise Overloaded(f"the server is full: {most} {what} at once, {waiting} finals waiting")
+        raise Overloaded(
+            f"the server is full: {count} {what} are open, {waiting} finals wait, no more fit"
+        )
 
     def configure(self, stream: Stream, options: SessionOptions) -> None:
         """Called by the stream. Raises BadMessage."""
@@ -222,15 +240,7 @@ class Engine:
             stream.decided[channel, utterance] = now
         session.ended.clear()
         for event in session.drain():
-            match stream.tell(session, event, now):
-                case Partial(lag_ms=lag):
-                    self.observer.partial_lag(lag / 1000)
-                case Final(lag_ms=lag) if stream.lane == "live":
-                    self.observer.final_lag(lag / 1000)
-                case Warned(code="untranscribed", start=start, end=end):
-                    self.observer.dropped(end - start)
-                case _:
-                    pass
+            observe(self.observer, stream.lane, stream.tell(session, event, now))
         stream.relax()
 
     # ---- the VAD's loop
@@ -341,6 +351,7 @@ class Engine:
                 took = time.monotonic() - began
                 kind = min(t.decode.kind for t in tasks)
                 self.observer.decoded(kind, len(tasks), took)
+                self.meter.decoded(kind, len(tasks), took)
                 if kind in (Kind.PARTIAL, Kind.EARLY):
                     self.cadence.ran(took, len(tasks))
                 for task, answer in zip(tasks, answers, strict=True):

@@ -2,7 +2,7 @@
 
 from typing import Literal, Protocol
 
-from streaming.events import Kind
+from streaming.events import Event, Final, Kind, Partial, Warned
 
 Lane = Literal["live", "file"]
 
@@ -37,3 +37,16 @@ class Unobserved:
     def late(self, kind: Kind) -> None: ...
     def partial_lag(self, seconds: float) -> None: ...
     def final_lag(self, seconds: float) -> None: ...
+
+
+def observe(observer: Observer, lane: Lane, event: Event | None) -> None:
+    """Report what a stream was told, as far as it is of interest."""
+    match event:
+        case Partial(lag_ms=lag):
+            observer.partial_lag(lag / 1000)
+        case Final(lag_ms=lag) if lane == "live":
+            observer.final_lag(lag / 1000)
+        case Warned(code="untranscribed", start=start, end=end):
+            observer.dropped(end - start)
+        case _:
+            pass

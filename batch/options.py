@@ -30,7 +30,7 @@ class EngineOptions(Options):
     """How many streams share the model."""
 
     streams_max: Annotated[int, Field(ge=1)] = 1000
-    """Live streams at once, at most."""
+    """Live streams at once, at most, whatever the load."""
     files_max: Annotated[int, Field(ge=1)] = 64
     """Files being transcribed at once, at most."""
     batch_max: Annotated[int, Field(ge=0, le=512)] = 0
@@ -41,6 +41,12 @@ class EngineOptions(Options):
     """Least time between two partials of a stream, in ms, however idle the machine is."""
     partial_ms_max: Annotated[int, Field(ge=100, le=10_000)] = 1000
     """The interval to which partials stretch under load, in ms."""
+    crowded_ms: Annotated[int, Field(ge=100, le=10_000)] = 500
+    """The server is full when partials of all streams would come only as often as this, in ms."""
+    speaking_share_min: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Part of the streams that may speak at a time, at least, however quiet it has been."""
+    admit_by_load: bool = True
+    """Refuse new streams when no more fit, by what the open ones cost."""
     load_target: Annotated[float, Field(gt=0, le=1)] = 0.7
     """Part of the decode lanes' time that partials may fill."""
     buffer_seconds_max: Annotated[float, Field(ge=5, le=600)] = 60.0

@@ -98,6 +98,7 @@ def _operations(engine: Engine, metrics: Metrics) -> list[BaseRoute]:
             "status": ", ".join(found) or "ready",
             "model": asdict(engine.backend.info),
             "streams": engine.count("live"),
+            "streams_left": engine.streams_left,
             "streams_max": engine.options.streams_max,
             "files": engine.count("file"),
         }

@@ -29,6 +29,11 @@ class Metrics:
     def _count_streams(self) -> None:
         lane: Any = {"labelnames": ["lane"], "registry": self.registry}
         self.streams = Gauge("stentor_streams", "Open streams.", **lane)
+        self.left = Gauge(
+            "stentor_streams_left",
+            "How many more live streams fit, by what the open ones cost.",
+            registry=self.registry,
+        )
         self.opened = Counter("stentor_streams_opened", "Streams opened.", **lane)
         self.refusals = Counter(
             "stentor_streams_refused", "Streams refused because the server was full.", **lane
@@ -93,6 +98,7 @@ class Metrics:
         for kind, count in engine.scheduler.waiting().items():
             self.queue.labels(kind.name.lower()).set(count)
         self.interval.set(engine.scheduler.interval)
+        self.left.set(engine.streams_left)
         if self.audio_seconds:
             self.factor.set(self.decode_seconds / self.audio_seconds)
 

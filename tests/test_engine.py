@@ -218,10 +218,23 @@ async def test_a_stream_that_is_abandoned_leaves_nothing(
 async def test_a_full_engine_refuses_and_says_how_full(backend: WhisperBackend) -> None:
     async with Engine(backend, EngineOptions(streams_max=1, files_max=1)) as engine:
         first = engine.open(AudioFormat(), ENGLISH)
-        with pytest.raises(Overloaded, match="1 streams at once"):
+        with pytest.raises(Overloaded, match="1 streams are open"):
             engine.open(AudioFormat(), ENGLISH)
         engine.open(AudioFormat(), ENGLISH, lane="file")
         first.abandon()
+        engine.open(AudioFormat(), ENGLISH)
+
+
+async def test_streams_are_refused_when_those_there_leave_no_room(backend: WhisperBackend) -> None:
+    async with Engine(backend, EngineOptions()) as engine:
+        fit = engine.streams_left
+        assert 5 < fit < 1000
+        streams = [engine.open(AudioFormat(), ENGLISH) for _ in range(fit)]
+        assert engine.streams_left == 0
+        with pytest.raises(Overloaded, match="no more fit"):
+            engine.open(AudioFormat(), ENGLISH)
+        engine.open(AudioFormat(), ENGLISH, lane="file")
+        streams[0].abandon()
         engine.open(AudioFormat(), ENGLISH)
 
 

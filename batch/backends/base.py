@@ -30,6 +30,15 @@ class ModelInfo:
     fallback: bool = False  # not what was asked for
 
 
+@dataclass(frozen=True, slots=True)
+class RequestCost:
+    """What a short request takes by itself, in seconds of a lane, and the part of that (0 to 1)
+    which is spent once for all of a batch."""
+
+    seconds: float
+    shared: float = 0.0
+
+
 class Backend(Protocol):
     """A speech model. `decode` may be called from `lanes` threads at once; the rest is constant."""
 
@@ -55,6 +64,10 @@ class Backend(Protocol):
     def full_seconds(self) -> float | None:
         """What a decode on the full window costs, in seconds of a lane; measured at warm-up, or 0
         where finals should always be on the full window. None where they never should."""
+
+    @property
+    def cost(self) -> RequestCost:
+        """Measured at warm-up."""
 
     @property
     def keeps_context(self) -> bool:

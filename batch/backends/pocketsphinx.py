@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pocketsphinx
 
-from batch.backends.base import ModelInfo, Task
+from batch.backends.base import ModelInfo, RequestCost, Task
 from streaming.events import SAMPLE_RATE, Decode, Hypothesis, Kind, Word
 
 FRAME = SAMPLE_RATE // 100  # samples of one frame of the decoder
 # Paths kept in a frame. The default of 30000 takes twice the time and hears no better.
 PATHS_MAX = 3000
+# Each partial decodes the whole window, in about 0.15 of its length; one of usual length:
+WINDOW_SECONDS = 4.0
 # Below this there is nothing to hear; of digital silence it makes a word.
 PEAK_MIN = 0.001
 FILLER = re.compile(r"[<\[+]")  # <sil>, [NOISE], ++BREATH++
@@ -29,10 +31,10 @@ class PocketSphinxBackend:
         self.info = info
         self.lanes = 1
         self.batch_max = 1
-        # Each partial decodes the whole window, in about 0.15 of its length.
         self.window_seconds_max = 12.0
         self.file_window_seconds_max = 30.0
         self.full_seconds: float | None = None
+        self.cost = RequestCost(WINDOW_SECONDS * 0.15)
         self.keeps_context = False
         self.languages = frozenset({"en"})
         self.translates = False

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import tokenizers
 from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
 
-from batch.backends.base import ModelInfo, Task
+from batch.backends.base import ModelInfo, RequestCost, Task
 from batch.backends.features import Features
 from batch.backends.words import Piece, compression_ratio, pieces, times
 from batch.models import ModelTraits
@@ -74,6 +74,7 @@ class WhisperBackend:
         self.file_window_seconds_max = traits.file_window_seconds_max
         self.final_window = traits.final_window
         self.padding = 0  # mel frames by which a window may be lengthened to join a batch
+        self.cost = RequestCost(0.0)
         self.full_seconds: float | None = 0.0 if traits.final_window == "full" else None
         self.keeps_context = traits.keeps_context
         self.translates = traits.translates
@@ -103,7 +104,7 @@ class WhisperBackend:
         language = "en" if "en" in self.languages else min(self.languages)
         for seconds in (2.0, self.window_seconds_max):
             self._rehearse(seconds, language, full=False)
-        self.padding = self._worthwhile_padding(language)
+        self._calibrate(language)
         if self.final_window == "auto":
             self._rehearse(2.0, language, full=True)
             began = time.monotonic()
@@ -117,16 +118,17 @@ class WhisperBackend:
         decode = Decode(0, 0, 0, Kind.FINAL, 0, len(audio), language, full=full)
         self.decode([Task(decode, audio)])
 
-    def _worthwhile_padding(self, language: str) -> int:
+    def _calibrate(self, language: str) -> None:
         """Decoding two windows together spares most of the second one's steps, but both must be as
-        long as the longer one: how many mel frames more are encoded in the same time."""
+        long as the longer one: how many mel frames more are encoded in the same time?"""
         reader = self.tokenizer(language, "transcribe")
         prompt = [*reader.sot_sequence, reader.no_timestamps, *REHEARSAL]
-        short, long = BUCKETS[0], BUCKETS[4]
-        a_frame = (self._time_encode(long) - self._time_encode(short)) / (long - short)
+        short, long = self._time_encode(BUCKETS[0]), self._time_encode(BUCKETS[4])
+        a_frame = max(long - short, 1e-9) / (BUCKETS[4] - BUCKETS[0])
         one, four = self._time_steps(prompt, 1), self._time_steps(prompt, 4)
-        spared = one - (four - one) / 3
-        return max(0, min(round(spared / max(a_frame, 1e-9)), FRAMES_FULL))
+        spared = max(one - (four - one) / 3, 0.0)
+        self.padding = min(round(spared / a_frame), FRAMES_FULL)
+        self.cost = RequestCost(long + one, spared / (long + one))
 
     def _time_encode(self, frames: int) -> float:
         mel = np.zeros((1, self.model.n_mels, frames), np.float32)
