@@ -19,7 +19,7 @@ from typing import Any
 
 from bench import machine
 from bench.dialects import DIALECTS
-from bench.figures import print_table, write_json
+from bench.figures import Figures, print_table, write_json
 from bench.launch import Server
 from bench.level import Level, beyond_silence, largest
 from bench.load import (
@@ -58,45 +58,49 @@ SHOWN = (
 
 @dataclass(slots=True)
 class Trials:
-    """Runs against one server, each count at most `attempts` times until it holds the level: one
-    hiccup of the machine is not the server's limit."""
+    """Runs against one server, kept by the number of streams, so that several levels can be looked
+    for in the same runs."""
 
     server: Server
     recordings: list[Recording]
     load: Load
-    level: Level
-    attempts: int = 2
-    tried: dict[int, dict[str, Any]] = field(default_factory=dict)  # the last of each count
+    runs: dict[int, list[Figures]] = field(default_factory=dict)
 
-    async def holds(self, streams: int) -> bool:
-        for attempt in range(self.attempts):
-            figures = await self.run(streams, attempt)
-            if not figures["missed"]:
+    async def holds(self, level: Level, streams: int, attempts: int = 1) -> bool:
+        """A miss is tried again: one hiccup of the machine is not the server's limit."""
+        runs = self.runs.setdefault(streams, [])
+        for attempt in range(attempts):
+            if attempt == len(runs):
+                runs.append(await self.measure(streams, attempt))
+                print(f"{streams} streams: {says(runs[attempt], level)}", flush=True)
+            if not level.misses(runs[attempt]):
                 return True
         return False
 
-    async def run(self, streams: int, attempt: int = 0) -> dict[str, Any]:
+    async def measure(self, streams: int, attempt: int) -> Figures:
         load = replace(self.load, streams=streams, seed=self.load.seed + attempt)
         run = await measure(self.server, load, load.scripts(self.recordings, streams))
-        figures = run["figures"]
-        figures |= beyond_silence(figures, self.level.silence_ms)
-        figures["missed"] = self.level.misses(figures)
-        self.tried[streams] = figures
-        print(
-            f"{streams} streams: word {figures['word_ms_p50']:g} / {figures['word_ms_p95']:g} ms, "
-            f"final {figures['final_ms_p95']:g} ms; missed: "
-            f"{', '.join(figures['missed']) or 'nothing'}",
-            flush=True,
-        )
-        return dict(figures)
+        figures: Figures = run["figures"]
+        return figures
+
+    def tried(self, level: Level) -> dict[int, dict[str, Any]]:
+        """The last run of each count, with what it missed of the level."""
+        return {
+            streams: {
+                **runs[-1],
+                **beyond_silence(runs[-1], level.silence_ms),
+                "missed": level.misses(runs[-1]),
+            }
+            for streams, runs in sorted(self.runs.items())
+        }
 
 
-def shown(tried: dict[int, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """The figures that are printed, a column for each count that was tried."""
-    return {
-        str(streams): {name: figures[name] for name in SHOWN if name in figures}
-        for streams, figures in sorted(tried.items())
-    }
+def says(figures: Figures, level: Level) -> str:
+    missed = ", ".join(level.misses(figures)) or "nothing"
+    return (
+        f"word {figures['word_ms_p50']:g} / {figures['word_ms_p95']:g} ms, "
+        f"final {figures['final_ms_p95']:g} ms; missed: {missed}"
+    )
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -129,11 +133,20 @@ async def main(given: argparse.Namespace) -> None:
     )
     async with server_of(given) as server:
         await warm_up(server, load, recordings)
-        trials = Trials(server, recordings, load, level, given.attempts)
-        capacity = await largest(trials.holds, given.first, given.most)
+        trials = Trials(server, recordings, load)
+
+        async def holds(streams: int) -> bool:
+            return await trials.holds(level, streams, given.attempts)
+
+        capacity = await largest(holds, given.first, given.most)
+    tried = trials.tried(level)
+    columns = {
+        str(streams): {name: figures[name] for name in SHOWN if name in figures}
+        for streams, figures in tried.items()
+    }
     print(on)
-    print_table(f"capacity: {capacity} streams", shown(trials.tried))
-    content = {"machine": on, "capacity": capacity, "level": asdict(level), "tried": trials.tried}
+    print_table(f"capacity: {capacity} streams", columns)
+    content = {"machine": on, "capacity": capacity, "level": asdict(level), "tried": tried}
     write_json(given.json, content)
 
 

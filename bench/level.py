@@ -72,12 +72,13 @@ async def largest(holds: Holds, first: int, most: int) -> int:
 
 async def largest_near(holds: Holds, count: int, most: int) -> int:
     """The largest count that holds, in steps of 5 % from one that is thought to be it."""
-    if count and await holds(count):
+    count = min(count, most)
+    if count == 0:
+        return 0
+    if await holds(count):
         while (more := count + max(1, count // 20)) <= most and await holds(more):
             count = more
         return count
-    while count > 0:
-        count -= max(1, count // 20)
-        if count and await holds(count):
-            break
+    while (count := count - max(1, count // 20)) > 0 and not await holds(count):
+        pass
     return count

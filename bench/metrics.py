@@ -125,14 +125,16 @@ def first_partial_latencies(script: Script, trace: Trace) -> list[float | None]:
 
 
 def final_latencies(script: Script, trace: Trace) -> list[float | None]:
-    """From each recording's last word's end to the final over that place."""
+    """From each recording's last word's end to the final over its middle.
+
+    Not over any of it: a final may claim to begin a little before the last word's end.
+    """
     latencies: list[float | None] = []
     for group in script.groups:
         last = group[-1]
+        middle = (last.start + last.end) / 2
         walls = [
-            shown.wall
-            for shown in trace.finals
-            if shown.text and shown.start < last.end and shown.end > last.start
+            shown.wall for shown in trace.finals if shown.text and shown.start < middle < shown.end
         ]
         due = trace.due(last.end)
         latencies.append((max(walls) - due) * 1000 if walls else None)

@@ -197,6 +197,23 @@ def test_of_two_finals_over_a_recording_the_one_with_its_end_counts() -> None:
     assert metrics.final_latencies(SCRIPT, split)[0] == pytest.approx(500)
 
 
+def test_a_final_that_begins_within_the_last_word_is_not_the_one_over_it() -> None:
+    next_one = Shown(105.6, 1, 1.45, 5.1, "Three.", is_final=True)
+    assert metrics.final_latencies(SCRIPT, trace(final(102.0, 1.6, "One two."), next_one))[0] == (
+        pytest.approx(500)
+    )
+
+
+def test_gaps_are_between_partials_and_to_the_end_of_the_last_word() -> None:
+    assert metrics.partial_gaps(SCRIPT, GOOD) == pytest.approx([200, 500], abs=0.01)
+    one = trace(partial(100.9, 0.8, "On"), final(102.1, 1.6, "One two."))
+    assert metrics.partial_gaps(SCRIPT, one) == pytest.approx([600], abs=0.01)
+
+
+def test_without_a_partial_there_is_no_gap() -> None:
+    assert metrics.partial_gaps(SCRIPT, trace(final(102.1, 1.6, "One two."))) == []
+
+
 def test_a_missing_final_is_counted() -> None:
     assert metrics.missing_finals(SCRIPT, GOOD) == 0
     assert metrics.missing_finals(SCRIPT, trace(final(102.0, 1.6, "One two."))) == 1

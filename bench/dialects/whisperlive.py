@@ -73,5 +73,5 @@ WHISPERLIVE = Dialect(
     frame=_frame,
     stop=lambda _: [b"END_OF_AUDIO"],
     read=_read,
-    quiet_seconds=3.0,
+    quiet_seconds=2.0,
 )

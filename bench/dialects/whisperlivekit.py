@@ -42,7 +42,8 @@ def _read(trace: Trace, messages: Messages) -> None:
         if message["buffer_transcription"] != guess:
             guess = message["buffer_transcription"]
             sent = trace.sent_seconds(wall)
-            trace.shown.append(Shown(wall, utterance, committed_end, sent, guess))
+            if guess:
+                trace.shown.append(Shown(wall, utterance, committed_end, sent, guess))
 
 
 def _committed(lines: list[dict[str, Any]]) -> tuple[str, float]:
