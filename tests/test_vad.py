@@ -36,6 +36,17 @@ def test_hop_by_hop_gives_what_many_at_once_give(speech: list[Recording]) -> Non
     np.testing.assert_array_equal(whole, np.array(steps))
 
 
+def test_a_row_without_a_whole_hop_keeps_its_place(speech: list[Recording]) -> None:
+    audio = hops(speech[0])[: 9 * HOP]
+    vad = Vad()
+    row, waiting = vad.add(), vad.add()
+    first, none = score(vad, [row, waiting], [audio[: 4 * HOP], audio[:0]])
+    assert len(first) == 4
+    assert len(none) == 0
+    rest, whole = score(vad, [row, waiting], [audio[4 * HOP :], audio])
+    np.testing.assert_array_equal(np.concatenate([first, rest]), whole)
+
+
 def test_it_matches_the_packages_own_wrapper(speech: list[Recording]) -> None:
     import torch
     from silero_vad import load_silero_vad
