@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from batch.engine import Engine
 from batch.stream import Stream
 from server.limits import Limits
+from server.patience import Patience
 from server.protocols.base import (
     Audio,
     Command,
@@ -49,6 +50,7 @@ class Connection:
         self.loop = asyncio.get_running_loop()
         self.ends_at = self.loop.time() + limits.session_seconds_max
         # as it goes
+        self.patience = Patience(limits.start_seconds_max, self.ends_at)
         self.stream: Stream | None = None
         self.writer: asyncio.Task[None] | None = None
         self.error: TranscriptionError | None = None  # why the connection is being closed
@@ -87,13 +89,20 @@ class Connection:
 
     async def _read(self) -> None:
         """Until the client stops, an error ends the recording, or the stream is done."""
+        try:
+            async with self.patience:
+                await self._read_on()
+        except TimeoutError:
+            if not self.patience.is_over:
+                raise
+            if not self._is_written():
+                await self._object(TimedOut(self._why_timed_out()))
+
+    async def _read_on(self) -> None:
         count = 0
-        while not self.is_stopped and self.error is None:
+        while not (self.is_stopped or self.error or self._is_written()):
             try:
-                message = await self._receive()
-                if message is None:
-                    return
-                for command in self.protocol.decode(message):
+                for command in self.protocol.decode(await self._receive()):
                     await self._obey(command)
                 self._check_outbox()
             except TranscriptionError as error:
@@ -103,38 +112,26 @@ class Connection:
                 # receive() does not wait while messages are queued: let the others have the loop.
                 await asyncio.sleep(0)
 
-    async def _receive(self) -> Message | None:
-        """The next message; None when the writer has ended first."""
-        patience = (
-            self.limits.start_seconds_max if self.stream is None else self.limits.idle_seconds_max
-        )
-        patience = min(patience, max(self.ends_at - self.loop.time(), 0))
-        receive = asyncio.ensure_future(self.socket.receive())
-        waiting: set[asyncio.Future[object]] = {receive}  # type: ignore[arg-type]
-        if self.writer is not None:
-            waiting.add(self.writer)  # type: ignore[arg-type]
-        try:
-            await asyncio.wait(waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-            if self.writer is not None and self.writer.done():
-                return None
-            if not receive.done():
-                raise TimedOut(self._why_timed_out(patience))
-            message = receive.result()
-        finally:
-            if not receive.done():
-                receive.cancel()
+    async def _receive(self) -> Message:
+        """The next message. `patience` ends the wait, also when the writer has ended."""
+        self.patience.begin()
+        message = await self.socket.receive()
+        self.patience.end()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1006))
         text: str | None = message.get("text")
         data: bytes | None = message.get("bytes")
         return text if text is not None else data or b""
 
-    def _why_timed_out(self, patience: float) -> str:
+    def _is_written(self) -> bool:
+        return self.writer is not None and self.writer.done()
+
+    def _why_timed_out(self) -> str:
         if self.loop.time() >= self.ends_at:
             return f"a session may last {self.limits.session_seconds_max:g} s"
         if self.stream is None:
-            return f"no start within {patience:g} s"
-        return f"no message for {patience:g} s"
+            return f"no start within {self.limits.start_seconds_max:g} s"
+        return f"no message for {self.limits.idle_seconds_max:g} s"
 
     async def _obey(self, command: Command) -> None:
         if isinstance(command, Start):
@@ -169,6 +166,8 @@ class Connection:
         )
         await self._send(self.protocol.ready(self.session, model, command))
         self.writer = asyncio.create_task(self._write(self.stream))
+        self.writer.add_done_callback(lambda _: self.patience.interrupt())
+        self.patience.change(self.limits.idle_seconds_max)
 
     async def _object(self, error: TranscriptionError) -> None:
         """Say what is wrong. After the start, a bad control message changes nothing; any other
