@@ -1,19 +1,83 @@
-"""uvicorn's WebSocket, with a bound on what a client that never reads can make us hold."""
+"""uvicorn's WebSocket, made for many clients that each send a little audio all the time."""
 
+import asyncio
 import logging
+from typing import Any
 
+from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.protocol import OPEN
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # without a compiler where websockets was installed
+    from websockets.utils import apply_mask
 
 logger = logging.getLogger("server.websocket")
 
 UNREAD_BYTES_MAX = 256 << 10
+# What waits to be taken by the application, at most, before reading is paused: half a MB.
+SHORT_BYTES_MAX, WAITING_MAX = 16 << 10, 32
+# RFC 6455 §5.2: a whole binary message; a client masks; two bytes of length follow.
+WHOLE_BINARY, MASKED, LENGTH_IN_TWO = 0x82, 0x80, 126
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """Pongs are answered without waiting for the client to read: a flood of pings would fill the
-    memory. What we send ourselves waits, and is bounded by the connection."""
+    """With a bound on what a client that never reads can make us hold, and a short way for short
+    binary messages, which are nearly all that comes: the general parser and a pause of reading
+    after each message would cost more than everything that is done with the audio."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.short_max = min(SHORT_BYTES_MAX, config.ws_max_size)
+        self.is_between_frames = False
+
+    def data_received(self, data: bytes) -> None:
+        if self.is_between_frames:
+            data = self._take_short(data)
+        if data:
+            super().data_received(data)
+            self.is_between_frames = self._parser_rests()
+
+    def _take_short(self, data: bytes) -> bytes:
+        """Queue the short binary messages with which `data` begins; what is left of it."""
+        conn = self.conn
+        if conn.state is not OPEN or conn.current_size is not None:
+            return data
+        at, end = 0, len(data)
+        while end - at > 8 and data[at] == WHOLE_BINARY:
+            length, payload = data[at + 1] - MASKED, at + 6
+            if length == LENGTH_IN_TWO:
+                length, payload = data[at + 2] << 8 | data[at + 3], at + 8
+            stop = payload + length
+            # Below 0 it is not masked; 127 stands for eight bytes of length.
+            if not 0 <= length <= self.short_max or stop > end or data[at + 1] == 0xFF:
+                break
+            audio = apply_mask(data[payload:stop], data[payload - 4 : payload])
+            self.queue.put_nowait({"type": "websocket.receive", "bytes": audio})
+            at = stop
+        if not self.read_paused and self.queue.qsize() >= WAITING_MAX:
+            self.read_paused = True
+            self.transport.pause_reading()
+        return data[at:]
+
+    def _parser_rests(self) -> bool:
+        """Whether the general parser waits for the first byte of a frame."""
+        waiting: Any = self.conn.parser  # a generator, in a generator, in a generator
+        while waiting.gi_yieldfrom is not None:
+            waiting = waiting.gi_yieldfrom
+        return str(waiting.__name__) == "at_eof"
 
     def handle_ping(self) -> None:
+        """Pongs are answered without waiting for the client to read: a flood of pings would fill
+        the memory. What we send ourselves waits, and is bounded by the connection."""
         super().handle_ping()
         if self.transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
             logger.warning("a client sends pings and does not read; dropped")
