@@ -291,19 +291,19 @@ def retained(content: Content) -> list[Finding]:
 
 
 def by_session(content: Content) -> list[Finding]:
-    return [
-        Finding(
-            f"{model}: {number(found['session'][0]['ms_p50'], 'ms', 1)} after "
-            f"{number(found['session'][0]['minutes'])} minutes, "
-            f"{number(found['session'][-1]['ms_p50'], 'ms', 1)} after "
-            f"{number(found['session'][-1]['minutes'])}; "
-            f"{found['session_verdict']['ms_per_minute']:+.3f} ± "
-            f"{found['session_verdict']['ms_per_minute_error']:.3f} ms a minute",
-            found["session_verdict"]["reached"],
+    out = []
+    for model, found in content["models"].items():
+        if "session" not in found:
+            continue
+        verdict, ends = found["session_verdict"], (found["session"][0], found["session"][-1])
+        told = ", ".join(
+            f"{number(end['ms_mean'], 'ms', 1)} after {number(end['minutes'])} minutes (in a new "
+            f"session {number(end['new_ms_mean'], 'ms', 1)})"
+            for end in ends
         )
-        for model, found in content["models"].items()
-        if "session" in found
-    ]
+        slope = f"{verdict['ms_per_minute']:+.3f} ± {verdict['ms_per_minute_error']:.3f}"
+        out.append(Finding(f"{model}: {told}: {slope} ms a minute", verdict["reached"]))
+    return out
 
 
 def by_utterance(content: Content) -> list[Finding]:

@@ -126,11 +126,11 @@ def partial_by_session(axes: Axes, content: Content) -> None:
     for model, found in content["models"].items():
         if points := found.get("session"):
             minutes = [point["minutes"] for point in points]
-            axes.plot(minutes, column(points, "ms_p50"), marker="o", label=f"{model}, median")
-            axes.plot(minutes, column(points, "ms_p95"), marker="o", label=f"{model}, p95")
+            for name, what in (("ms_mean", "this session"), ("new_ms_mean", "a new session")):
+                axes.plot(minutes, column(points, name), marker="o", label=f"{model}, {what}")
     axes.set_xlim(0)
     axes.set_ylim(0)
-    label(axes, "A partial's cost by the length of the session", "minutes", "ms")
+    label(axes, "A partial's cost by the length of the session", "minutes", "mean, ms")
     axes.legend()
 
 

@@ -19,16 +19,25 @@ def recording(seconds: float, start: float, end: float) -> Recording:
 # ---- a partial's cost
 
 
-def by_minutes(*ms: float) -> list[dict[str, float]]:
-    return [{"minutes": 10.0 * n + 1, "ms_p50": cost} for n, cost in enumerate(ms)]
+def by_minutes(old: list[float], new: list[float]) -> list[dict[str, float]]:
+    return [
+        {"minutes": 10.0 * n + 1, "ms_mean": cost, "new_ms_mean": fresh}
+        for n, (cost, fresh) in enumerate(zip(old, new, strict=True))
+    ]
 
 
 def test_a_cost_that_stays_is_independent_of_the_session() -> None:
-    assert growth.session_verdict(by_minutes(7.0, 7.1, 6.9, 7.0))["reached"] is True
+    points = by_minutes([7.0, 7.1, 6.9, 7.0], [7.0] * 4)
+    assert growth.session_verdict(points)["reached"] is True
+
+
+def test_a_machine_that_gets_slower_is_not_a_session_that_does() -> None:
+    points = by_minutes([7.0, 8.0, 9.0, 10.1], [7.0, 8.1, 9.0, 10.0])
+    assert growth.session_verdict(points)["reached"] is True
 
 
 def test_a_cost_that_grows_with_the_session_is_a_miss() -> None:
-    found = growth.session_verdict(by_minutes(7.0, 8.0, 9.0, 10.1))
+    found = growth.session_verdict(by_minutes([7.0, 8.0, 9.0, 10.1], [7.0] * 4))
     assert found["reached"] is False
     assert found["ms_per_minute"] == pytest.approx(0.103, abs=0.001)
 
