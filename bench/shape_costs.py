@@ -21,14 +21,25 @@ from batch.options import ModelOptions
 from bench.shape_backend import CLASSES, ShapeBackend
 from streaming.events import SAMPLE_RATE, Decode, Kind
 
-WINDOWS = (2, 3, 4, 6, 8, 10, 15, 30)  # seconds
-BATCHES = (1, 2, 4, 8, 16)
-ENCODE_BATCHES = (1, 2, 4, 8)
 PREFIX, NEW = 12, 4  # tokens
 START = 10 * SAMPLE_RATE  # where in its stream a window begins; any word will do
 SLOW_SECONDS = 2.0  # what takes longer is measured once
 
 Costs = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured; `seconds` is the time for each kind of call."""
+
+    seconds: float = 0.25
+    windows: tuple[int, ...] = (2, 3, 4, 6, 8, 10, 15, 30)  # seconds
+    batches: tuple[int, ...] = (1, 2, 4, 8, 16)
+    together: tuple[int, ...] = (1, 4, 8)  # partials in a batch
+
+
+# Of what cannot be live on a few cores, and takes minutes.
+FEW = Plan(0.0, (2, 4, 8, 30), (1, 4), (1, 4))
 
 
 def load(name: str, threads: int, lanes: int) -> ShapeBackend:
@@ -39,11 +50,11 @@ def load(name: str, threads: int, lanes: int) -> ShapeBackend:
 
 
 class Calls:
-    """Milliseconds of each kind of call, each measured for some `seconds`."""
+    """Milliseconds of each kind of call."""
 
-    def __init__(self, backend: ShapeBackend, seconds: float) -> None:
+    def __init__(self, backend: ShapeBackend, plan: Plan) -> None:
         self.model = backend.model
-        self.seconds = seconds
+        self.plan = plan
         self.reader = backend.tokenizer("en", "transcribe")
         words = [token for number in range(20) for token in backend.speech.word(number).tokens]
         self.tokens = words[: PREFIX + NEW]
@@ -51,15 +62,15 @@ class Calls:
     def costs(self) -> Costs:
         """Batches are of windows of 4 s. A step is what one more token costs."""
         costs: Costs = {
-            "encode_ms_by_window": {f"{w} s": self.encode(w, 1) for w in WINDOWS},
+            "encode_ms_by_window": {f"{w} s": self.encode(w, 1) for w in self.plan.windows},
             "encode_ms_each_by_batch": {
-                str(b): round(self.encode(4, b) / b, 2) for b in ENCODE_BATCHES
+                str(b): round(self.encode(4, b) / b, 2) for b in self.plan.batches
             },
             "generate_ms_by_batch": {},
             "step_ms_by_batch": {},
             "align_ms_by_batch": {},
         }
-        for batch in BATCHES:
+        for batch in self.plan.batches:
             encoded = self.model.encode(self.mel(4, batch))
             long = self.generate(encoded, batch, PREFIX + NEW)
             short = self.generate(encoded, batch, NEW)
@@ -97,12 +108,12 @@ class Calls:
         )
 
     def _milliseconds(self, call: Callable[[], Any]) -> float:
-        """The median of the calls after the first."""
+        """The median of the calls after the first, or the first where it takes long."""
         took = [_seconds(call)]
         if took[0] < SLOW_SECONDS:
-            deadline = time.perf_counter() + self.seconds
-            took = []
-            while len(took) < 3 or time.perf_counter() < deadline:
+            took.clear()
+            deadline = time.perf_counter() + self.plan.seconds
+            while not took or time.perf_counter() < deadline:
                 took.append(_seconds(call))
         return round(1000 * statistics.median(took), 2)
 
@@ -138,25 +149,28 @@ class Request:
         return Task(decode, noise * np.float32(0.05))
 
 
-REQUESTS = {
-    "partial, alone": (Request(Kind.PARTIAL, 4, 8), 1),
-    "partial, 4 together": (Request(Kind.PARTIAL, 4, 8), 4),
-    "partial, 8 together": (Request(Kind.PARTIAL, 4, 8), 8),
-    "final, trimmed": (Request(Kind.FINAL, 4.5, 8), 1),
-    "final, full": (Request(Kind.FINAL, 4.5, 8, full=True), 1),
-}
+def requests(plan: Plan) -> dict[str, tuple[Request, int]]:
+    """Typical requests by name, with how many of them share a batch."""
+    partials = {
+        f"partial, {n} together": (Request(Kind.PARTIAL, 4, forced=8), n) for n in plan.together
+    }
+    return {
+        **partials,
+        "final, trimmed": (Request(Kind.FINAL, 4.5, forced=8), 1),
+        "final, full": (Request(Kind.FINAL, 4.5, forced=8, full=True), 1),
+    }
 
 
-def rates(backend: ShapeBackend, seconds: float) -> dict[str, float]:
+def rates(backend: ShapeBackend, plan: Plan) -> dict[str, float]:
     """Requests answered a second, and the milliseconds of a call, while every lane is busy."""
     found = {}
-    for name, (request, batch) in REQUESTS.items():
+    for name, (request, batch) in requests(plan).items():
         streams = count(1)
         batches = [
             [request.task(backend, next(streams)) for _ in range(batch)]
             for _ in range(backend.lanes)
         ]
-        calls, took = _saturate(backend, batches, seconds)
+        calls, took = _saturate(backend, batches, 4 * plan.seconds)
         found[f"{name}: requests per second"] = round(calls * batch / took, 2)
         found[f"{name}: ms a call"] = round(1000 * took * backend.lanes / calls, 1)
     return found

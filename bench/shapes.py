@@ -165,14 +165,15 @@ async def capacity(name: str, given: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def call_costs(name: str, seconds: float) -> dict[str, Any]:
+def call_costs(name: str) -> dict[str, Any]:
     """Costs of single calls, and the rates of whole requests, for each setup of the threads."""
+    plan = shape_costs.Plan() if name in LIVE else shape_costs.FEW
     found: dict[str, Any] = {}
     for threads, lanes in SETUPS:
         backend = shape_costs.load(name, threads, lanes)
         found[f"{threads} x {lanes}"] = {
-            "calls": shape_costs.Calls(backend, seconds).costs(),
-            "rates": shape_costs.rates(backend, 4 * seconds),
+            "calls": shape_costs.Calls(backend, plan).costs(),
+            "rates": shape_costs.rates(backend, plan),
         }
         backend.model.unload_model()
     return found
@@ -210,7 +211,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--part", choices=("both", "calls", "capacity"), default="both")
     parser.add_argument("--folder", type=Path, default=DIGITS, help="recordings and manifest")
     parser.add_argument("--seconds", type=float, default=12, help="of each session, at least")
-    parser.add_argument("--call-seconds", type=float, default=0.25, help="for each kind of call")
     parser.add_argument("--most", type=int, default=64, help="streams not to go beyond")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--server-args", default="", help="more of its arguments, as one string")
@@ -224,7 +224,7 @@ async def main(given: argparse.Namespace) -> None:
         ready(name)
         results = content["models"][name] = {}
         if given.part != "capacity":
-            results["costs"] = call_costs(name, given.call_seconds)
+            results["costs"] = call_costs(name)
             print_costs(name, results["costs"])
         if given.part != "calls" and name in LIVE:
             results["capacity"] = await capacity(name, given)

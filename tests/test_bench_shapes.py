@@ -15,7 +15,7 @@ from bench import shape_backend, shape_models
 from bench.load import NANO
 from bench.recordings import Recording
 from bench.shape_backend import ShapeBackend, Speech
-from bench.shape_costs import Calls, Request, rates
+from bench.shape_costs import Calls, Plan, rates
 from bench.shapes import BOUNDS, largest, misses, utterances, work_done
 from streaming import quality
 from streaming.agreement import Agreement
@@ -167,23 +167,16 @@ def test_rows_of_a_batch_have_their_own_length(tiny: ShapeBackend) -> None:
 # ---- the costs
 
 
-def test_calls_are_timed_for_each_window_and_batch(
-    tiny: ShapeBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bench.shape_costs.WINDOWS", (2, 6))
-    monkeypatch.setattr("bench.shape_costs.BATCHES", (1, 2))
-    monkeypatch.setattr("bench.shape_costs.ENCODE_BATCHES", (1,))
-    costs = Calls(tiny, 0.0).costs()
-    assert costs["encode_ms_by_window"]["2 s"] < costs["encode_ms_by_window"]["6 s"]
+def test_calls_are_timed_for_each_window_and_batch(tiny: ShapeBackend) -> None:
+    costs = Calls(tiny, Plan(0.0, (2, 10), (1, 2))).costs()
+    assert costs["encode_ms_by_window"]["2 s"] < costs["encode_ms_by_window"]["10 s"]
     assert set(costs["step_ms_by_batch"]) == set(costs["align_ms_by_batch"]) == {"1", "2"}
 
 
-def test_rates_count_requests_not_calls(
-    tiny: ShapeBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bench.shape_costs.REQUESTS", {"two": (Request(Kind.PARTIAL, 2, 2), 2)})
-    found = rates(tiny, 0.0)
-    per_second, call_ms = found["two: requests per second"], found["two: ms a call"]
+def test_rates_count_requests_not_calls(tiny: ShapeBackend) -> None:
+    found = rates(tiny, Plan(0.0, together=(2,)))
+    per_second = found["partial, 2 together: requests per second"]
+    call_ms = found["partial, 2 together: ms a call"]
     assert per_second == pytest.approx(2 * 1000 / call_ms, rel=0.02)
 
 
