@@ -1,6 +1,6 @@
 """What `/metrics` says. Names carry units; labels are few and fixed."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
@@ -12,6 +12,19 @@ from streaming.events import SAMPLE_RATE, Kind
 LAGS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2, 4, 8)
 WORK = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5, 15)
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
+
+
+Child = TypeVar("Child", Counter, Gauge, Histogram)
+LANES: tuple[Lane, ...] = ("live", "file")
+
+
+def by_lane(metric: Child) -> dict[Lane, Child]:
+    # Looked up once: `labels` takes a lock and makes a key, and some are asked for each hop.
+    return {lane: metric.labels(lane) for lane in LANES}
+
+
+def by_kind(metric: Child) -> dict[Kind, Child]:
+    return {kind: metric.labels(kind.name.lower()) for kind in Kind}
 
 
 class Metrics:
@@ -28,18 +41,20 @@ class Metrics:
 
     def _count_streams(self) -> None:
         lane: Any = {"labelnames": ["lane"], "registry": self.registry}
-        self.streams = Gauge("stentor_streams", "Open streams.", **lane)
+        self.streams = by_lane(Gauge("stentor_streams", "Open streams.", **lane))
         self.left = Gauge(
             "stentor_streams_left",
             "How many more live streams fit, by what the open ones cost.",
             registry=self.registry,
         )
-        self.opened = Counter("stentor_streams_opened", "Streams opened.", **lane)
-        self.refusals = Counter(
-            "stentor_streams_refused", "Streams refused because the server was full.", **lane
+        self.opened = by_lane(Counter("stentor_streams_opened", "Streams opened.", **lane))
+        self.refusals = by_lane(
+            Counter(
+                "stentor_streams_refused", "Streams refused because the server was full.", **lane
+            )
         )
-        self.audio = Counter(
-            "stentor_audio_seconds", "Audio scored by the VAD, in seconds.", **lane
+        self.audio = by_lane(
+            Counter("stentor_audio_seconds", "Audio scored by the VAD, in seconds.", **lane)
         )
         self.lost = Counter(
             "stentor_dropped_samples",
@@ -49,19 +64,25 @@ class Metrics:
 
     def _count_requests(self) -> None:
         kind: Any = {"labelnames": ["kind"], "registry": self.registry}
-        self.queue = Gauge("stentor_queue_requests", "Requests waiting to be decoded.", **kind)
-        self.wait = Histogram(
-            "stentor_queue_wait_seconds", "Time a request waited.", buckets=LAGS, **kind
+        self.queue = by_kind(
+            Gauge("stentor_queue_requests", "Requests waiting to be decoded.", **kind)
         )
-        self.batch = Histogram(
-            "stentor_batch_requests", "Requests decoded together.", buckets=SIZES, **kind
+        self.wait = by_kind(
+            Histogram("stentor_queue_wait_seconds", "Time a request waited.", buckets=LAGS, **kind)
         )
-        self.time = Histogram("stentor_decode_seconds", "Time of one batch.", buckets=WORK, **kind)
-        self.failures = Counter(
-            "stentor_decode_failures", "Requests the model could not answer.", **kind
+        self.batch = by_kind(
+            Histogram("stentor_batch_requests", "Requests decoded together.", buckets=SIZES, **kind)
         )
-        self.obsolete = Counter(
-            "stentor_obsolete_requests", "Requests whose answer no longer mattered.", **kind
+        self.time = by_kind(
+            Histogram("stentor_decode_seconds", "Time of one batch.", buckets=WORK, **kind)
+        )
+        self.failures = by_kind(
+            Counter("stentor_decode_failures", "Requests the model could not answer.", **kind)
+        )
+        self.obsolete = by_kind(
+            Counter(
+                "stentor_obsolete_requests", "Requests whose answer no longer mattered.", **kind
+            )
         )
 
     def _time(self) -> None:
@@ -96,7 +117,7 @@ class Metrics:
     def sample(self, engine: Engine) -> None:
         """Read the gauges that nobody reports."""
         for kind, count in engine.scheduler.waiting().items():
-            self.queue.labels(kind.name.lower()).set(count)
+            self.queue[kind].set(count)
         self.interval.set(engine.scheduler.interval)
         self.left.set(engine.streams_left)
         if self.audio_seconds:
@@ -105,17 +126,17 @@ class Metrics:
     # ---- the engine's observer
 
     def stream_opened(self, lane: Lane) -> None:
-        self.streams.labels(lane).inc()
-        self.opened.labels(lane).inc()
+        self.streams[lane].inc()
+        self.opened[lane].inc()
 
     def stream_closed(self, lane: Lane) -> None:
-        self.streams.labels(lane).dec()
+        self.streams[lane].dec()
 
     def refused(self, lane: Lane) -> None:
-        self.refusals.labels(lane).inc()
+        self.refusals[lane].inc()
 
     def heard(self, lane: Lane, samples: int) -> None:
-        self.audio.labels(lane).inc(samples / SAMPLE_RATE)
+        self.audio[lane].inc(samples / SAMPLE_RATE)
         self.audio_seconds += samples / SAMPLE_RATE
 
     def dropped(self, samples: int) -> None:
@@ -126,18 +147,18 @@ class Metrics:
         self.vad_time.observe(seconds)
 
     def waited(self, kind: Kind, seconds: float) -> None:
-        self.wait.labels(kind.name.lower()).observe(seconds)
+        self.wait[kind].observe(seconds)
 
     def decoded(self, kind: Kind, size: int, seconds: float) -> None:
-        self.batch.labels(kind.name.lower()).observe(size)
-        self.time.labels(kind.name.lower()).observe(seconds)
+        self.batch[kind].observe(size)
+        self.time[kind].observe(seconds)
         self.decode_seconds += seconds
 
     def failed(self, kind: Kind) -> None:
-        self.failures.labels(kind.name.lower()).inc()
+        self.failures[kind].inc()
 
     def late(self, kind: Kind) -> None:
-        self.obsolete.labels(kind.name.lower()).inc()
+        self.obsolete[kind].inc()
 
     def partial_lag(self, seconds: float) -> None:
         self.partial.observe(seconds)
