@@ -88,16 +88,14 @@ def peers(content: Content) -> list[Finding]:
                 more >= PEER_RATIO_MIN,
             )
         )
-    errors = {name: _error_percent(server) for name, server in content["servers"].items()}
+    servers = content["servers"]
+    errors = {name: _error_percent(server) for name, server in servers.items()}
     told = ", ".join(f"{number(error, '%', 1)} {name}" for name, error in errors.items())
-    others = [e for name, e in errors.items() if _is_whisperlive(name) and e is not None]
+    judging = [name for name, server in servers.items() if server["protocol"] == "whisperlive"]
+    others = [error for name in judging if (error := errors[name]) is not None]
     own = errors[OURS]
     judged = own <= min(others) if own is not None and others else None
     return [*out, Finding(f"word error of each at the most streams that it holds: {told}", judged)]
-
-
-def _is_whisperlive(name: str) -> bool:
-    return name.partition(",")[0] == "WhisperLive"
 
 
 def _error_percent(server: Content) -> float | None:

@@ -118,9 +118,10 @@ def test_the_same_results_make_the_same_bytes(tmp_path: Path) -> None:
     assert everything() == first
 
 
-def server(streams: int, error: float) -> dict[str, Any]:
+def server(protocol: str, streams: int, error: float) -> dict[str, Any]:
     figures = {"word_ms_p95": 500.0, "word_error_percent": error}
-    return {"partials": [streams], "tried": [{str(max(1, streams)): figures}]}
+    tried = [{str(max(1, streams)): figures}]
+    return {"protocol": protocol, "partials": [streams], "tried": tried}
 
 
 def peers(ours: float, theirs: float) -> dict[str, Any]:
@@ -130,11 +131,11 @@ def peers(ours: float, theirs: float) -> dict[str, Any]:
         "whole": {"ours": 30, "whisperlive": 0},
     }
     servers = {
-        "stentor": server(40, ours),
-        "WhisperLive": server(3, 9.0),
-        "WhisperLive, batched": server(5, theirs),
-        "WhisperLiveKit": server(0, 0.1),
-        "another": {"partials": [], "tried": [], "error": "it did not start"},
+        "stentor": server("native", 40, ours),
+        "WhisperLive": server("whisperlive", 3, 9.0),
+        "WhisperLive, batched": server("whisperlive", 5, theirs),
+        "WhisperLiveKit": server("whisperlivekit", 0, 0.1),
+        "another": {"protocol": "whisperlive", "partials": [], "tried": [], "error": "no start"},
     }
     return {"machine": MACHINE, "verdict": verdict, "servers": servers}
 
