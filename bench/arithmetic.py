@@ -21,11 +21,20 @@ class Dimensions:
 
 def encoder_operations(shape: Dimensions, seconds: float) -> float:
     """Of a window: two convolutions, and per layer 12 d² weights and the scores of attention."""
+    return encoder_products(shape, seconds) + encoder_rest(shape, seconds)
+
+
+def encoder_products(shape: Dimensions, seconds: float) -> float:
+    """With the layers' weights, which are int8."""
+    return shape.encoder_layers * 2 * seconds * POSITIONS_A_SECOND * 12 * shape.width**2
+
+
+def encoder_rest(shape: Dimensions, seconds: float) -> float:
+    """Convolutions and attention, which CTranslate2 computes in float32."""
     d, positions = shape.width, seconds * POSITIONS_A_SECOND
     frames = positions * FRAMES_A_POSITION
     convolutions = 2 * 3 * shape.mels * d * frames + 2 * 3 * d * d * positions
-    layer = 2 * positions * 12 * d * d + 4 * positions**2 * d
-    return convolutions + shape.encoder_layers * layer
+    return convolutions + shape.encoder_layers * 4 * positions**2 * d
 
 
 def cross_operations(shape: Dimensions, seconds: float) -> float:

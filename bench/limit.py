@@ -27,6 +27,8 @@ from bench.arithmetic import (
     Dimensions,
     cross_operations,
     encoder_operations,
+    encoder_products,
+    encoder_rest,
     step_bytes,
     step_operations,
 )
@@ -185,17 +187,21 @@ class Calls:
 
 
 def encodings(calls: Calls, windows: Sequence[float], rates: Figures) -> dict[str, Figures]:
+    """The limit has each product in the arithmetic it is done in; `share_of_int8`, all in int8."""
     found = {}
     for window in windows:
         took = calls.encode_seconds(window)
         operations = encoder_operations(calls.shape, window)
-        limit = operations / (rates["int8_gop_per_second"] * 1e9)
+        int8 = operations / (rates["int8_gop_per_second"] * 1e9)
+        limit = encoder_products(calls.shape, window) / (rates["int8_gop_per_second"] * 1e9)
+        limit += encoder_rest(calls.shape, window) / (rates["float32_gop_per_second"] * 1e9)
         found[f"{window:g} s"] = {
             "gop": round(operations / 1e9, 3),
             "ms": round(took * 1000, 2),
             "limit_ms": round(limit * 1000, 2),
             "gop_per_second": round(operations / took / 1e9, 1),
             "share_of_limit": round(limit / took, 3),
+            "share_of_int8": round(int8 / took, 3),
         }
     return found
 
