@@ -48,11 +48,13 @@ class Member:
             sent = self.socket.send(data)
         except BlockingIOError:
             sent = 0
+        except ConnectionError:
+            return  # `read` finds that it has ended
         if sent < len(data):
             self.unsent += data[sent:]
 
     def flush(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(BlockingIOError, ConnectionError):
             del self.unsent[: self.socket.send(self.unsent)]
 
     def read(self) -> bool:
@@ -97,6 +99,11 @@ class Crowd:
             self.selector.register(member.socket, selectors.EVENT_READ, member)
             self.members.append(member)
             self.poll(0)
+
+    def errors(self) -> list[str]:
+        """What the server has said against any of them."""
+        said = (message for member in self.members for message in member.messages)
+        return [message["message"] for message in said if message["type"] == "error"]
 
     def poll(self, seconds: float) -> None:
         """Read what there is, waiting up to `seconds` for it."""

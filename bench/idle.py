@@ -28,8 +28,9 @@ START = {"type": "start", "sample_rate": SAMPLE_RATE, "language": "en"}
 SETTLE_SECONDS = 3.0  # after the last connection, and at the beginning of the audio
 PROBE_SECONDS = 0.1  # between two requests that ask how late the server's loop answers
 FRAMES_OF_NOISE = 50
-# A connection has said nothing for the whole of the run; the default would end it after 10 s.
-PATIENT = ("--limits.start-seconds-max", "3600")
+# A connection may say nothing for the whole of the run, and as many are let in as come: that those
+# who are silent may speak is what the server would refuse them for.
+PATIENT = ("--limits.start-seconds-max", "3600", "--no-engine.admit-by-load")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +116,10 @@ def run(case: Case, crowd: Crowd, meter: Meter, given: argparse.Namespace) -> Fi
         time.sleep(given.seconds)
         return meter.figures()
     crowd.connect()
+    crowd.idle(SETTLE_SECONDS)
+    if errors := crowd.errors():
+        raise RuntimeError(f"the server refused {len(errors)} connections: {errors[0]}")
     if case.level_db is None:
-        crowd.idle(SETTLE_SECONDS)
         meter.begin()
         crowd.idle(given.seconds)
         return meter.figures() | {"connections_lost": float(crowd.lost)}
@@ -144,7 +147,7 @@ def outcome(crowd: Crowd, frame_samples: int) -> Figures:
             crowd.frames_sent * frame_samples - sum(account["received"] for account in accounts)
         ),
         "texts": float(sum(bool(message.get("text")) for message in messages)),
-        "errors": float(sum(message["type"] == "error" for message in messages)),
+        "errors": float(len(crowd.errors())),
     }
 
 
