@@ -54,7 +54,8 @@ def _stage_of_frame(frame: str) -> str | None:
     found = FRAME.match(frame)
     if found is None:
         return None
-    name, file = found["name"], found["file"]
+    # A comprehension or a closure belongs to the function that it is written in.
+    name, file = found["name"].partition(".<locals>")[0], found["file"]
     for function, stage in FUNCTIONS.items():
         if name == function or name.endswith("." + function):
             return stage

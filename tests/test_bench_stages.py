@@ -28,6 +28,11 @@ def test_the_innermost_frame_with_a_rule_decides(inner: tuple[str, ...], stage: 
     assert stage_of((*CONNECTION, *inner)) == stage
 
 
+def test_a_closure_is_part_of_the_function_it_is_written_in() -> None:
+    inner = "WhisperBackend._encode.<locals>.<listcomp> (batch/backends/whisper.py:205)"
+    assert stage_of((*BACKEND, inner)) == "encode"
+
+
 def test_the_loop_is_a_stage_and_what_has_no_rule_is_other() -> None:
     assert stage_of(LOOP) == "loop"
     assert stage_of(IDLE) == "other"
