@@ -9,6 +9,7 @@ engine's loop, which serves live speech, then runs none of it.
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 
 from batch.database import open_engine
+from batch.job import JobsUnavailable
 from batch.job_options import JobOptions
 from batch.steps import Steps
 
@@ -29,6 +31,8 @@ THREADS_MAX: Final = 8  # each of them competes with the engine's loop for the i
 # Raised when the steps or their order change: jobs begun before are then begun anew.
 STEPS_VERSION: Final = "1"
 ACTIVE: Final = ["ENQUEUED", "PENDING", "DELAYED"]
+
+IN_USE = threading.Lock()  # DBOS is one for the whole process
 
 Result = TypeVar("Result")
 Workflow = Callable[[str], Coroutine[Any, Any, None]]
@@ -50,20 +54,24 @@ class Driver:
         self.node = node
         self.loop: asyncio.AbstractEventLoop | None = None
         self.engine: sa.Engine | None = None
+        self.is_open = False
         self.run_job: Workflow = self._job
         self.run_tell: Workflow = self._tell
 
     def start(self) -> None:
+        if not IN_USE.acquire(blocking=False):
+            raise JobsUnavailable("there are jobs in this process already")
+        self.is_open = True
         quiet = logging.getLogger("dbos")
         if not quiet.handlers:
             quiet.addHandler(logging.NullHandler())  # else it writes to stderr in its own way
             quiet.addFilter(_is_news)
             quiet.setLevel(logging.WARNING)
-        config = self._config()
-        self._make_queue(config["system_database_url"] or "")
-        DBOS(config=config)
-        self._register()
         try:
+            config = self._config()
+            self._make_queue(config["system_database_url"] or "")
+            DBOS(config=config)
+            self._register()
             DBOS.launch()
         except BaseException:
             self.close()
@@ -108,10 +116,14 @@ class Driver:
         return {**config, "system_database_url": self.url}
 
     def close(self) -> None:
-        """What is running is left as it is, and resumed by the next start."""
+        """What is running is left as it is, and resumed by the next start. Idempotent."""
+        if not self.is_open:
+            return
+        self.is_open = False
         DBOS.destroy(destroy_registry=True)
         if self.engine is not None:
             self.engine.dispose()
+        IN_USE.release()
 
     # ---- the workflows
 

@@ -79,3 +79,5 @@ class JobDoor:
             logger.warning("%s", error.message)
         except GoingAway:
             pass  # stopped as soon as it had started
+        except Exception:
+            logger.exception("jobs of before cannot be gone on with")

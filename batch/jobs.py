@@ -5,12 +5,12 @@ disk. The import is heavy; `batch.job_door` puts it off until there is a job.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 import uuid
 from collections.abc import AsyncIterable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, TypeVar
@@ -92,7 +92,7 @@ class DurableJobs:
 
     def _close(self) -> None:
         self.driver.close()
-        with contextlib.suppress(SQLAlchemyError):
+        with suppress(SQLAlchemyError):
             self.store.leave(self.node)
         self.store.close()
         if self.lock is not None:
@@ -101,7 +101,11 @@ class DurableJobs:
     # ---- what protocols call: see batch.job.Jobs
 
     async def upload(self, owner: str, chunks: AsyncIterable[bytes]) -> Upload:
-        key, size = await self.audio.put(chunks)
+        try:
+            key, size = await self.audio.put(chunks)
+        except OSError as error:
+            logger.error("audio cannot be kept: %s", error)
+            raise JobsUnavailable("the audio cannot be kept") from error
         return await self._in_thread(lambda: self.store.add_upload(owner, key, size))
 
     async def find_upload(self, upload: str) -> Upload | None:
@@ -218,17 +222,19 @@ async def open_jobs(setting: JobSetting) -> DurableJobs:
     """Raises JobsUnavailable."""
     options = setting.options
     url = options.database_url
-    lock = await asyncio.to_thread(_lock, options) if url.startswith("sqlite") else None
-    try:
+    async with AsyncExitStack() as undo:
+        lock = None
+        if url.startswith("sqlite"):
+            lock = await asyncio.to_thread(_lock, options)
+            undo.callback(lock.release)
         store = await asyncio.to_thread(
             lambda: Store(url, owner_running_max=options.owner_running_max)
         )
+        undo.callback(store.close)
         jobs = DurableJobs(setting, store, lock)
+        undo.push_async_callback(jobs.close)
         await jobs.start()
-    except BaseException:
-        if lock is not None:
-            lock.release()
-        raise
+        undo.pop_all()
     return jobs
 
 
@@ -240,6 +246,7 @@ def _lock(options: JobOptions) -> FileLock:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = FileLock(path.with_suffix(".lock"), thread_local=False)
         lock.acquire(timeout=0)
+        path.touch(mode=0o600)  # the files that SQLite puts beside it are made alike
     except Timeout as error:
         raise JobsUnavailable(
             f"another server keeps its jobs in {path.parent}: set jobs.folder to another folder, "

@@ -19,20 +19,19 @@ import httpx
 
 from bench import machine
 from bench.figures import Figures, print_table, write_json
+from bench.health import watched
 from bench.launch import ROOT, Server, running
 from bench.load import NANO
 from bench.metrics import percentile
 
-PROBE_SECONDS = 0.02  # between two requests for /healthz
+SENTENCES = ROOT / "tests" / "audio"
 UPLOADS_MAX = 50
 ENDED_SECONDS_MAX = 600
 LONE_JOBS = 20
 
 
-async def submit(client: httpx.AsyncClient, recording: Path) -> str:
-    answer = await client.post(
-        "/v1/jobs", files={"file": recording.read_bytes()}, data={"language": "en"}
-    )
+async def submit(client: httpx.AsyncClient, recording: bytes) -> str:
+    answer = await client.post("/v1/jobs", files={"file": recording}, data={"language": "en"})
     answer.raise_for_status()
     job: str = answer.json()["id"]
     return job
@@ -60,21 +59,12 @@ async def when_ended(client: httpx.AsyncClient) -> list[dict[str, Any]]:
             await asyncio.sleep(0.25)
 
 
-async def probe(url: str, answers_ms: list[float]) -> None:
-    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-        while True:
-            began = time.perf_counter()
-            (await client.get("/healthz")).raise_for_status()
-            answers_ms.append((time.perf_counter() - began) * 1000)
-            await asyncio.sleep(PROBE_SECONDS)
-
-
 def seconds(earlier: str, later: str) -> float:
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
 async def measure(server: Server, jobs: int) -> Figures:
-    recordings = sorted((ROOT / "tests" / "audio").glob("*.wav"))
+    recordings = [path.read_bytes() for path in sorted(SENTENCES.glob("*.wav"))]
     limits = httpx.Limits(max_connections=UPLOADS_MAX)
     async with httpx.AsyncClient(base_url=server.url, timeout=120, limits=limits) as client:
         starts = []
@@ -82,16 +72,14 @@ async def measure(server: Server, jobs: int) -> Figures:
             await submit(client, recordings[0])
             job = (await when_ended(client))[0]
             starts.append(seconds(job["created"], job["started"]) * 1000)
-        answers_ms: list[float] = []
-        watching = asyncio.create_task(probe(server.url, answers_ms))
-        began = time.perf_counter()
-        ids = await asyncio.gather(
-            *(submit(client, recordings[n % len(recordings)]) for n in range(jobs))
-        )
-        accepted = time.perf_counter() - began
-        found = (await when_ended(client))[:jobs]
-        took = time.perf_counter() - began
-        watching.cancel()
+        with watched(server.url) as answers_ms:
+            began = time.perf_counter()
+            ids = await asyncio.gather(
+                *(submit(client, recordings[n % len(recordings)]) for n in range(jobs))
+            )
+            accepted = time.perf_counter() - began
+            found = (await when_ended(client))[:jobs]
+            took = time.perf_counter() - began
     order = found[::-1]
     return {
         "start_ms_p50": round(percentile(starts, 50), 1),

@@ -351,6 +351,14 @@ async def test_a_folder_belongs_to_one_server(engine: Engine, tmp_path: Path) ->
         await first.open()
         with pytest.raises(JobsUnavailable, match="another server keeps its jobs in"):
             await second.open()
+        elsewhere = options.model_copy(update={"folder": str(tmp_path / "other")})
+        async with open_door(engine, elsewhere) as third:
+            with pytest.raises(JobsUnavailable, match="in this process already"):
+                await third.open()
+    async with open_door(engine, elsewhere) as third:
+        assert await (await third.open()).find(JobFilter()) == []
+        rows = list((tmp_path / "other").glob("jobs.sqlite*"))
+        assert {path.stat().st_mode & 0o77 for path in rows} == {0}  # nobody else reads them
 
 
 async def test_audio_may_be_anywhere_that_fsspec_reaches(

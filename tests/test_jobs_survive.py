@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +15,8 @@ import httpx
 import psycopg
 import pytest
 
-from tests.conftest import Recording, Server, start_server, stop_server
+from bench.health import watched
+from tests.conftest import ROOT, Recording, Server, start_server, stop_server
 from tests.job_rigs import Listener, database, listener, postgres_server
 
 __all__ = ["database", "listener", "postgres_server"]
@@ -134,17 +137,15 @@ async def test_very_many_jobs_at_once(tmp_path: Path, speech: list[Recording]) -
     with serving(*flags) as server:
         async with talking(server) as client:
             await submit(client, speech[0])  # DBOS is imported before the clock starts
-            delays: list[float] = []
-            watching = asyncio.create_task(watch(server, delays))
             texts: dict[str, str] = {}
 
             async def one(number: int) -> None:
                 recording = speech[number % len(speech)]
                 texts[await submit(client, recording)] = recording.text
 
-            await asyncio.gather(*(one(number) for number in range(MANY)))
-            found = await when_all_ended(client, 90)
-            watching.cancel()
+            with watched(server.url) as answers_ms:
+                await asyncio.gather(*(one(number) for number in range(MANY)))
+                found = await when_all_ended(client, 90)
             assert Counter(job["status"] for job in found) == {"completed": MANY + 1}
             assert len({job["id"] for job in found}) == MANY + 1
             for job, text in list(texts.items())[::10]:
@@ -164,17 +165,8 @@ async def test_very_many_jobs_at_once(tmp_path: Path, speech: list[Recording]) -
         running += change
         most = max(most, running)
     assert most <= 8
-    assert max(delays) < 0.5, f"/healthz took {max(delays):.3f} s"  # bench/jobs.py: the figure
-
-
-async def watch(server: Server, delays: list[float]) -> None:
-    """How long /healthz takes, all the while, on a connection of its own."""
-    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
-        while True:
-            began = time.monotonic()
-            assert (await client.get("/healthz")).status_code == 200
-            delays.append(time.monotonic() - began)
-            await asyncio.sleep(0.02)
+    # Loose: other work shares the machine with the tests; bench/jobs.py has the figure.
+    assert max(answers_ms) < 500
 
 
 async def test_on_sigterm_jobs_are_let_go_of_at_once(
@@ -196,6 +188,27 @@ async def test_on_sigterm_jobs_are_let_go_of_at_once(
         async with talking(server) as client:
             found = await when_all_ended(client, 20)
             assert [(j["id"], j["status"]) for j in found] == [(job, "completed")]
+
+
+async def test_a_job_cancelled_by_the_command_line_stops(
+    tmp_path: Path, listener: Listener
+) -> None:
+    listener.answers["/slow"] = (200, {}, bytes(1_000_000))
+    listener.pause = 0.2
+    with serving("--jobs.folder", str(tmp_path)) as server:
+        async with talking(server) as client:
+            url = {"url": listener.url + "/slow", "webhook_url": listener.url}
+            job = (await client.post("/v1/jobs", json=url)).json()["id"]
+            await asyncio.to_thread(listener.wait_asked, 1)
+            command = [sys.executable, "-m", "server", "jobs", "cancel", job, "--folder"]
+            done = await asyncio.to_thread(
+                lambda: subprocess.run([*command, str(tmp_path)], cwd=ROOT, capture_output=True)
+            )
+            assert done.stdout.decode() == f"{job}  cancelled\n"
+            await asyncio.to_thread(listener.wait, 1)
+            assert listener.posted[0][2] == {"id": job, "status": "error"}
+            found = (await client.get(f"/v1/jobs/{job}")).json()
+            assert found["error"]["code"] == "cancelled"
 
 
 @pytest.mark.parametrize("flag", ["--jobs.database=mysql://x/y", "--jobs.audio=nonsense://x"])
