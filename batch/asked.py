@@ -16,6 +16,12 @@ def check(options: SessionOptions, languages: frozenset[str], *, translates: boo
             field="language",
             allowed=", ".join(["auto", *sorted(languages)]),
         )
+    if unknown := [code for code in options.languages if code not in languages]:
+        raise BadMessage(
+            f"languages: the model does not know {unknown[0]!r}",
+            field="languages",
+            allowed=", ".join(sorted(languages)),
+        )
     if options.task == "translate" and languages == {"en"}:
         raise BadMessage(
             "task: the model knows English only and cannot translate",

@@ -69,6 +69,7 @@ class Decode:
     end: int
     language: str | None = None
     likely_language: str | None = None  # kept unless the detection is sure of another
+    languages: tuple[str, ...] = ()  # to choose from; empty: all
     task: str = "transcribe"
     prefix: tuple[int, ...] = ()
     prompt: tuple[int, ...] = ()

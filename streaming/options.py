@@ -59,6 +59,10 @@ class SessionOptions(Options):
 
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
     """ISO 639 code, or none to detect it."""
+    languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...] = Field(
+        default=(), max_length=100
+    )
+    """Those to choose from when it is detected; empty: all that the model knows."""
     task: Literal["transcribe", "translate"] = "transcribe"
     """Translate means into English."""
     partials: bool = True

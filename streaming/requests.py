@@ -68,6 +68,7 @@ class Requests:
             end=end,
             language=utterance.language,
             likely_language=self.language,
+            languages=self.options.languages,
             task=utterance.task,
             prompt=self.prompt + utterance.context if self.terms.keeps_context else self.prompt,
             word_times=kind is not Kind.PARTIAL or self.options.word_times == "all",

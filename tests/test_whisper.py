@@ -156,6 +156,18 @@ def test_languages_may_be_mixed_in_a_batch_and_detected(
     assert join(found.words) == recording.text
 
 
+def test_a_language_is_detected_among_those_to_choose_from(
+    backend: WhisperBackend, speech: list[Recording]
+) -> None:
+    audio = to_float(short(speech)[0].pcm, "pcm_s16le")
+    plain = Decode(1, 1, 1, Kind.FINAL, 0, len(audio))
+    choices = [replace(plain, languages=languages) for languages in (("fr", "de"), ("en",))]
+    choice, only = backend.decode([Task(decode, audio) for decode in choices])
+    assert choice.language in ("fr", "de")
+    assert choice.language_probability < 0.5
+    assert only.language == "en"
+
+
 def test_a_prompt_goes_before_the_transcript_and_not_into_it(
     backend: WhisperBackend, speech: list[Recording]
 ) -> None:

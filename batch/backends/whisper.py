@@ -73,6 +73,8 @@ class WhisperBackend:
         self.window_seconds_max = traits.window_seconds_max
         self.file_window_seconds_max = traits.file_window_seconds_max
         self.final_window = traits.final_window
+        # A core is busy with one window of a large model: several at once compete for its cache.
+        self.encodes_together = True
         self.padding = 0  # mel frames by which a window may be lengthened to join a batch
         self.cost = RequestCost(0.0)
         self.full_seconds: float | None = 0.0 if traits.final_window == "full" else None
@@ -125,13 +127,14 @@ class WhisperBackend:
         prompt = [*reader.sot_sequence, reader.no_timestamps, *REHEARSAL]
         short, long = self._time_encode(BUCKETS[0]), self._time_encode(BUCKETS[4])
         a_frame = max(long - short, 1e-9) / (BUCKETS[4] - BUCKETS[0])
+        self.encodes_together = self._time_encode(BUCKETS[4], rows=4) < 4.2 * long
         one, four = self._time_steps(prompt, 1), self._time_steps(prompt, 4)
         spared = max(one - (four - one) / 3, 0.0)
         self.padding = min(round(spared / a_frame), FRAMES_FULL)
         self.cost = RequestCost(long + one, spared / (long + one))
 
-    def _time_encode(self, frames: int) -> float:
-        mel = np.zeros((1, self.model.n_mels, frames), np.float32)
+    def _time_encode(self, frames: int, rows: int = 1) -> float:
+        mel = np.zeros((rows, self.model.n_mels, frames), np.float32)
         return least(lambda: self._encode(mel))
 
     def _time_steps(self, prompt: list[int], rows: int) -> float:
@@ -218,9 +221,8 @@ class WhisperBackend:
 
     def _encode(self, mel: npt.NDArray[np.float32]) -> Any:
         """The encoder's output for mel [batch, mels, frames]."""
-        if self.info.device != "cpu" or len(mel) == 1:
+        if self.encodes_together or len(mel) == 1:
             return self.model.encode(StorageView.from_array(mel))
-        # A core is busy with one window: two at once only compete for its cache.
         rows = [self.model.encode(StorageView.from_array(mel[i : i + 1])) for i in range(len(mel))]
         return StorageView.from_array(np.concatenate([np.array(row) for row in rows]))
 
@@ -246,6 +248,8 @@ class WhisperBackend:
         for task, found in zip(batch, self.model.detect_language(encoded), strict=True):
             decode = task.decode
             ranked = {token.strip("<|>"): probability for token, probability in found}
+            if decode.languages:
+                ranked = {k: ranked[k] for k in ranked if k in decode.languages} or ranked
             best = next(iter(ranked))
             if decode.language is not None:
                 out.append((decode.language, 1.0))

@@ -42,6 +42,7 @@ Checked = TypeVar("Checked", bound=BaseModel)
 JSON, MSGPACK = "stentor.v1.json", "stentor.v1.msgpack"
 FRAME_SECONDS_MAX = 2
 CONTAINER_BYTES_MAX = 1 << 20
+LISTS = {"key_terms", "languages"}
 
 
 class Strict(BaseModel):
@@ -110,6 +111,10 @@ class Native:
 
     # ---- in
 
+    @property
+    def binary_is_audio(self) -> bool:
+        return not self.packed
+
     def decode(self, message: Message) -> Iterable[Command]:
         if isinstance(message, bytes) and not self.packed:
             return [self._audio(message)]
@@ -134,10 +139,11 @@ class Native:
                 fields = json.loads(message)
         except (ValueError, RecursionError, msgpack.UnpackException) as error:
             raise BadMessage(f"the message is not {form}: {error}"[:200]) from error
-        if isinstance(fields, dict) and isinstance(fields.get("key_terms"), list):
-            fields["key_terms"] = tuple(fields["key_terms"])  # neither form knows tuples
         if not isinstance(fields, dict):
             raise BadMessage(f"the message is not an object but {type(fields).__name__}")
+        for name in LISTS & fields.keys():
+            if isinstance(fields[name], list):
+                fields[name] = tuple(fields[name])  # neither form knows tuples
         return fields
 
     @staticmethod
