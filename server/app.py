@@ -23,14 +23,14 @@ from server.metrics import Metrics
 from server.protocols import PROTOCOLS
 from server.protocols.base import WireProtocol
 from server.readiness import problems
-from server.rest import container, native, native_jobs, openai
+from server.rest import assemblyai, assemblyai_job, container, native, native_jobs, openai
 from server.rest.upload import Uploads
 from streaming.errors import TranscriptionError
 
 FILE_APIS = (native, openai, container)
-JOB_APIS = (native_jobs,)
+JOB_APIS = (native_jobs, assemblyai)
 # By kind of job, what a protocol adds to the life of its jobs; without one, nothing.
-DIALECTS: dict[str, Dialect] = {}
+DIALECTS: dict[str, Dialect] = {assemblyai_job.KIND: assemblyai_job.Review()}
 PAGES = Path(__file__).parent / "pages"
 SECURITY = (
     (

@@ -179,14 +179,14 @@ def milliseconds(position: int) -> int:
 def _as_srt(transcript: Transcript) -> str:
     split = transcript.split
     return _subtitles(
-        transcript, "srt", lambda cue: f"{_label(cue)}: " if split else "", _escape_srt
+        transcript, "srt", lambda cue: f"{_label(cue)}: " if split else "", escape_srt
     )
 
 
 def _as_vtt(transcript: Transcript) -> str:
     split = transcript.split
     return _subtitles(
-        transcript, "vtt", lambda cue: f"<v {_label(cue)}>" if split else "", _escape_vtt
+        transcript, "vtt", lambda cue: f"<v {_label(cue)}>" if split else "", escape_vtt
     )
 
 
@@ -205,11 +205,11 @@ def _subtitles(
     return file.to_string(form, keep_ssa_tags=True)
 
 
-def _escape_vtt(text: str) -> str:
+def escape_vtt(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _escape_srt(text: str) -> str:
+def escape_srt(text: str) -> str:
     """SRT has no escapes: nothing may look like a tag or an arrow."""
     text = re.sub(r"<(?=[/\w])", "<" + WORD_JOINER, text)
     return text.replace("-->", "--" + WORD_JOINER + ">")

@@ -1,0 +1,63 @@
+"""Refusals of AssemblyAI's API: JSON with `error`, in its own words where clients know them."""
+
+from typing import Final
+
+from starlette.responses import JSONResponse, Response
+
+from streaming.errors import BadMessage, TranscriptionError
+
+WRONG_KEY: Final = "Authentication error, API token missing/invalid"
+WRONG_SCHEMA: Final = "Invalid endpoint schema, please refer to documentation for examples."
+UNKNOWN_ID: Final = "Transcript lookup error, transcript id not found"
+OUR_FAULT: Final = "Server error, developers have been alerted."
+
+
+class Unauthorized(TranscriptionError):
+    code = "unauthorized"
+    close_code = 1008
+    http_status = 401
+
+    def __init__(self) -> None:
+        super().__init__(WRONG_KEY, field="authorization")
+
+
+class Forbidden(TranscriptionError):
+    """The upload is another key's."""
+
+    code = "forbidden"
+    close_code = 1008
+    http_status = 403
+
+    def __init__(self) -> None:
+        super().__init__("Cannot access uploaded file", field="audio_url")
+
+
+class NotFound(TranscriptionError):
+    """There is no such path."""
+
+    code = "not_found"
+    close_code = 4400
+    http_status = 404
+
+    def __init__(self) -> None:
+        super().__init__("Not found")
+
+
+def unavailable(name: str) -> BadMessage:
+    """A feature that is known, and not done here."""
+    return BadMessage(f"{name} is not available on this server", field=name)
+
+
+def wrong_schema(field: str) -> BadMessage:
+    return BadMessage(WRONG_SCHEMA, field=field)
+
+
+def refusal(error: TranscriptionError) -> Response:
+    """`field` is ours: it says which one, where the API's own text does not."""
+    text = OUR_FAULT if error.http_status == 500 else error.message
+    if error.allowed:
+        text += f"; allowed: {error.allowed}"
+    body = {"error": text}
+    if error.field:
+        body["field"] = error.field
+    return JSONResponse(body, error.http_status)
