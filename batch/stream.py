@@ -12,7 +12,7 @@ import numpy as np
 
 from batch.live_container import LiveContainer
 from batch.observer import Lane
-from streaming.audio import AudioDecoder, Samples
+from streaming.audio import AudioDecoder, Pcm
 from streaming.errors import BadAudio, BadMessage, TranscriptionError
 from streaming.events import Done, Event, Final, Marked, Partial, Warned
 from streaming.options import AudioFormat, SessionOptions
@@ -80,11 +80,12 @@ class Stream:
 
     async def room(self) -> None:
         """Wait until more audio may be fed, so that a fast sender is slowed down by its socket."""
-        while self._is_full():
+        while self.is_full():
             self.moved.clear()
             await self.moved.wait()
 
-    def _is_full(self) -> bool:
+    def is_full(self) -> bool:
+        """Whether more audio has to wait."""
         if self.is_over or self.error is not None:
             return False
         if self.container is not None and self.container.is_full:
@@ -179,8 +180,8 @@ class Stream:
 
     # ---- audio
 
-    def _hear(self, pcm: Samples) -> None:
-        """float32 [samples, channels], 16 kHz."""
+    def _hear(self, pcm: Pcm) -> None:
+        """[samples, channels], 16 kHz."""
         if self.is_over or not len(pcm):
             return
         if pcm.shape[1] != len(self.sessions):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from batch import vad_network
 from batch.vad_network import STATE
-from streaming.audio import Samples
+from streaming.audio import Pcm16
 from streaming.events import HOP
 
 CONTEXT: Final = vad_network.WINDOW - HOP
@@ -27,7 +27,7 @@ class Vad:
         self.rows = 0
         self.hidden = np.zeros((64, STATE), np.float32)
         self.cell = np.zeros((64, STATE), np.float32)
-        self.context = np.zeros((64, CONTEXT), np.float32)
+        self.context = np.zeros((64, CONTEXT), np.int16)
         self.free: list[int] = []
         self.fresh: set[int] = set()
 
@@ -52,9 +52,9 @@ class Vad:
         return fresh
 
     def score(
-        self, rows: list[int], audio: list[Samples], fresh: list[int]
+        self, rows: list[int], audio: list[Pcm16], fresh: list[int]
     ) -> list[npt.NDArray[np.float32]]:
-        """Speech probabilities: for each row, one a hop of its audio ([hops * 512], 16 kHz)."""
+        """Speech probabilities: for each row, one a hop of its audio ([hops * 512] at 16 kHz)."""
         while max(rows) >= len(self.context):
             self.hidden, self.cell, self.context = (
                 np.concatenate([a, np.zeros_like(a)])
@@ -67,18 +67,16 @@ class Vad:
         # Live streams have a hop or two, files many: those with equally many go together.
         for count, group in groupby(sorted(counts, key=counts.__getitem__), counts.__getitem__):
             at = list(group)
-            windows = np.empty((count, len(at), CONTEXT + HOP), np.float32)
-            for place, i in enumerate(at):
-                windows[:, place, CONTEXT:] = audio[i].reshape(count, HOP)
-            scores = self._run(np.array([rows[i] for i in at]), windows)
-            for place, i in enumerate(at):
-                out[i] = scores[:, place]
+            heard = np.concatenate([audio[i] for i in at]).reshape(len(at), count, HOP)
+            scores = self._run(np.array([rows[i] for i in at]), heard.swapaxes(0, 1))
+            for i, found in zip(at, scores.T, strict=True):
+                out[i] = found
         return out
 
-    def _run(
-        self, rows: npt.NDArray[np.int64], windows: npt.NDArray[np.float32]
-    ) -> npt.NDArray[np.float32]:
-        """Probabilities, [hops, rows]; fills in the contexts of the windows."""
+    def _run(self, rows: npt.NDArray[np.int64], heard: Pcm16) -> npt.NDArray[np.float32]:
+        """Probabilities, [hops, rows], of [hops, rows, 512]."""
+        windows = np.empty((*heard.shape[:2], CONTEXT + HOP), np.int16)
+        windows[:, :, CONTEXT:] = heard
         windows[0, :, :CONTEXT] = self.context[rows]
         windows[1:, :, :CONTEXT] = windows[:-1, :, -CONTEXT:]
         inputs = {

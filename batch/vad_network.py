@@ -25,6 +25,7 @@ STATE: Final = 128
 STRIDE: Final = 128  # of the spectra; each spans two strides
 FRAMES: Final = 4  # spectra of a window
 BINS: Final = 129
+FULL_SCALE: Final = np.float32(32768)
 
 
 class _Graph:
@@ -57,7 +58,7 @@ class _Graph:
 
 
 def session() -> onnxruntime.InferenceSession:
-    """Inputs `windows` [hops, rows, 576], `hidden` and `cell` [1, rows, 128]; outputs
+    """Inputs `windows` int16 [hops, rows, 576], `hidden` and `cell` [1, rows, 128]; outputs
     `probabilities` [hops, rows], and both states after the last hop. One thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -95,7 +96,10 @@ def _model(weights: Weights) -> onnx.ModelProto:
     whole = helper.make_graph(
         nodes=graph.nodes,
         name="vad",
-        inputs=[_described("windows", "hops", "rows", WINDOW), *_states("hidden", "cell")],
+        inputs=[
+            helper.make_tensor_value_info("windows", TensorProto.INT16, ["hops", "rows", WINDOW]),
+            *_states("hidden", "cell"),
+        ],
         outputs=[
             _described("probabilities", "hops", "rows"),
             *_states("hidden_after", "cell_after"),
@@ -116,14 +120,15 @@ def _states(*names: str) -> list[onnx.ValueInfoProto]:
 
 def _spectra(graph: _Graph, weights: Weights) -> str:
     """Magnitudes, [hops * rows, 4 * 129]: four spectra of 256 samples, 128 apart."""
-    window = graph.reshaped("windows", -1, WINDOW)
+    window = graph.add("Cast", "windows", to=TensorProto.FLOAT)
+    window = graph.reshaped(window, -1, WINDOW)
     past_end = FRAMES * STRIDE + STRIDE - WINDOW
     window = graph.add("Pad", window, _ints(0, 0, 0, past_end), mode="reflect")
     strides = graph.reshaped(window, -1, FRAMES + 1, STRIDE)
     halves = [graph.part(strides, 0, FRAMES), graph.part(strides, 1, FRAMES + 1)]
     frames = graph.reshaped(graph.add("Concat", *halves, axis=2), -1, 2 * STRIDE)
-    # Its rows are windowed cosines, then windowed sines.
-    basis = weights["stft.forward_basis_buffer"][:, 0].T
+    # Windowed cosines, then windowed sines; the model takes full scale as 1.
+    basis = weights["stft.forward_basis_buffer"][:, 0].T / FULL_SCALE
     waves = graph.add("MatMul", frames, basis)
     real, imaginary = graph.part(waves, 0, BINS), graph.part(waves, BINS, 2 * BINS)
     squares = [graph.add("Mul", part, part) for part in (real, imaginary)]

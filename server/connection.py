@@ -23,6 +23,7 @@ from server.protocols.base import (
     Stop,
     WireProtocol,
 )
+from server.websocket import EAR
 from streaming.errors import BadMessage, EngineFailed, GoingAway, TimedOut, TranscriptionError
 from streaming.events import Done
 
@@ -55,6 +56,7 @@ class Connection:
         self.writer: asyncio.Task[None] | None = None
         self.error: TranscriptionError | None = None  # why the connection is being closed
         self.is_stopped = False  # the client has said so
+        self.fault: Exception | None = None  # met by `_hear`
 
     async def run(self) -> None:
         await self.socket.accept(subprotocol=self.protocol.subprotocol)
@@ -117,11 +119,33 @@ class Connection:
         self.patience.begin()
         message = await self.socket.receive()
         self.patience.end()
+        if self.fault is not None:
+            raise self.fault
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1006))
         text: str | None = message.get("text")
         data: bytes | None = message.get("bytes")
         return text if text is not None else data or b""
+
+    def _hear(self, data: bytes) -> bool:
+        """Audio straight from the network, if nothing that came before it waits. Nearly all of it
+        comes this way, which wakes no task. False leaves it to `_read_on`, as all that is odd."""
+        stream = self.stream
+        assert stream is not None
+        if not self.patience.is_waiting or self._is_written() or stream.is_full():
+            return False
+        try:
+            self._check_outbox()
+            for command in self.protocol.decode(data):
+                assert isinstance(command, Audio)
+                stream.feed(command.data)
+        except (TranscriptionError, SlowReader):
+            return False
+        except Exception as fault:
+            self.fault = fault
+            return False
+        self.patience.begin()
+        return True
 
     def _is_written(self) -> bool:
         return self.writer is not None and self.writer.done()
@@ -142,7 +166,8 @@ class Connection:
         match command:
             case Audio(data=data):
                 stream.feed(data)
-                await stream.room()
+                if stream.is_full():
+                    await stream.room()
             case Configure(options=options):
                 stream.configure(options)
                 self.protocol.configured(options)
@@ -168,6 +193,9 @@ class Connection:
         self.writer = asyncio.create_task(self._write(self.stream))
         self.writer.add_done_callback(lambda _: self.patience.interrupt())
         self.patience.change(self.limits.idle_seconds_max)
+        extensions = self.socket.scope.get("extensions", {})
+        if EAR in extensions and self.protocol.binary_is_audio:
+            extensions[EAR]["hear_with"](self._hear)
 
     async def _object(self, error: TranscriptionError) -> None:
         """Say what is wrong. After the start, a bad control message changes nothing; any other

@@ -39,6 +39,10 @@ class Patience:
         await self.scope.__aexit__(kind, error, traceback)
 
     @property
+    def is_waiting(self) -> bool:
+        return self.since is not None
+
+    @property
     def is_over(self) -> bool:
         """Whether a wait was ended by this object."""
         return self.scope.expired()

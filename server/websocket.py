@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.http11 import Request
 from websockets.protocol import OPEN
 
 try:
@@ -15,6 +17,10 @@ except ImportError:  # without a compiler where websockets was installed
     from websockets.utils import apply_mask
 
 logger = logging.getLogger("server.websocket")
+
+# Told of a short binary message at once; False when it has to wait its turn.
+Ear = Callable[[bytes], bool]
+EAR = "stentor.ear"  # the extension in the scope of a connection with which an ear is given
 
 UNREAD_BYTES_MAX = 256 << 10
 # What waits to be taken by the application, at most, before reading is paused: half a MB.
@@ -38,6 +44,16 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.short_max = min(SHORT_BYTES_MAX, config.ws_max_size)
         self.is_between_frames = False
+        self.ear: Ear | None = None
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:  # the handshake was right
+            self.scope["extensions"][EAR] = {"hear_with": self.hear_with}
+
+    def hear_with(self, ear: Ear) -> None:
+        """From now on; messages that wait already are taken first, by `receive`."""
+        self.ear = ear
 
     def data_received(self, data: bytes) -> None:
         if self.is_between_frames:
@@ -61,7 +77,8 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             if not 0 <= length <= self.short_max or stop > end or data[at + 1] == 0xFF:
                 break
             audio = apply_mask(data[payload:stop], data[payload - 4 : payload])
-            self.queue.put_nowait({"type": "websocket.receive", "bytes": audio})
+            if self.ear is None or not self.queue.empty() or not self.ear(audio):
+                self.queue.put_nowait({"type": "websocket.receive", "bytes": audio})
             at = stop
         if not self.read_paused and self.queue.qsize() >= WAITING_MAX:
             self.read_paused = True

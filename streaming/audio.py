@@ -1,4 +1,4 @@
-"""Bytes of any encoding and rate → float32 at 16 kHz; and the audio a stream still needs."""
+"""Bytes of any encoding and rate → samples at 16 kHz; and the audio a stream still needs."""
 
 from typing import Final
 
@@ -10,6 +10,8 @@ from streaming.errors import BadAudio
 from streaming.events import SAMPLE_RATE
 
 Samples = npt.NDArray[np.float32]
+Pcm16 = npt.NDArray[np.int16]
+Pcm = Samples | Pcm16  # what comes as 16 bits at 16 kHz is kept as it is
 FULL_SCALE: Final = np.float32(32768)
 
 ENCODINGS: Final = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}  # bytes of a sample
@@ -48,7 +50,7 @@ def to_float(data: bytes, encoding: str) -> Samples:
 
 
 class AudioDecoder:
-    """Interleaved bytes in; float32 at 16 kHz out, [samples, channels]."""
+    """Interleaved bytes in; 16 kHz out, [samples, channels]."""
 
     def __init__(self, encoding: str, sample_rate: int, channels: int) -> None:
         self.encoding = encoding
@@ -60,7 +62,7 @@ class AudioDecoder:
             else soxr.ResampleStream(sample_rate, SAMPLE_RATE, channels, "float32", quality="MQ")
         )
 
-    def feed(self, data: bytes) -> Samples:
+    def feed(self, data: bytes) -> Pcm:
         """Raises BadAudio unless `data` holds whole samples of every channel."""
         if len(data) % self.frame_bytes:
             raise BadAudio(
@@ -68,8 +70,9 @@ class AudioDecoder:
                 field="audio",
                 allowed=f"a multiple of {self.frame_bytes} bytes",
             )
-        pcm = to_float(data, self.encoding).reshape(-1, self.channels)
-        return self._resample(pcm, last=False)
+        if self.resampler is None and self.encoding == "pcm_s16le":
+            return np.frombuffer(data, "<i2").reshape(-1, self.channels)
+        return self._resample(to_float(data, self.encoding).reshape(-1, self.channels), last=False)
 
     def flush(self) -> Samples:
         """What the resampler still holds; what is fed afterwards begins anew."""
@@ -99,7 +102,7 @@ class AudioBuffer:
         self.start = 0
         self.end = 0
 
-    def append(self, pcm: Samples) -> None:
+    def append(self, pcm: Pcm) -> None:
         count = len(pcm)
         kept = self.end - self.start
         if self.offset + kept + count > len(self.room):
@@ -110,14 +113,24 @@ class AudioBuffer:
             home[:kept] = self.room[self.offset : self.offset + kept].copy()
             self.room, self.offset = home, 0
         at = self.offset + kept
-        np.clip(pcm * FULL_SCALE, -32768, 32767, out=self.room[at : at + count], casting="unsafe")
+        room = self.room[at : at + count]
+        if pcm.dtype == np.int16:
+            room[:] = pcm
+        else:
+            # Twice as fast as numpy's clip on so few samples.
+            scaled = np.minimum(pcm * FULL_SCALE, 32767)
+            np.maximum(scaled, -32768, out=room, casting="unsafe")
         self.end += count
 
     def read(self, start: int, end: int) -> Samples:
         """float32, [end - start]; a copy, safe to hand to another thread."""
+        return self.read_16(start, end).astype(np.float32) / FULL_SCALE
+
+    def read_16(self, start: int, end: int) -> Pcm16:
+        """[end - start]; a copy, too."""
         assert self.start <= start <= end <= self.end, (self.start, start, end, self.end)
         at = self.offset - self.start
-        return self.room[at + start : at + end].astype(np.float32) / FULL_SCALE
+        return self.room[at + start : at + end].copy()
 
     def forget(self, before: int) -> None:
         before = min(before, self.end)

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import replace
 
 from streaming import quality
-from streaming.audio import AudioBuffer, Samples
+from streaming.audio import AudioBuffer, Pcm, Pcm16
 from streaming.events import (
     END_MARKS,
     HOP,
@@ -67,8 +67,8 @@ class Session:
 
     # ---- what arrives
 
-    def feed(self, pcm: Samples) -> None:
-        """Audio: float32, [samples], 16 kHz."""
+    def feed(self, pcm: Pcm) -> None:
+        """Audio: [samples], 16 kHz."""
         assert not self.is_closed
         self.buffer.append(pcm)
 
@@ -101,10 +101,10 @@ class Session:
     def hops_ready(self) -> int:
         return (self.buffer.end - self.segmenter.position) // HOP
 
-    def hops(self, count: int) -> Samples:
+    def hops(self, count: int) -> Pcm16:
         """The next `count` hops to score, [count * HOP]."""
         at = self.segmenter.position
-        return self.buffer.read(at, at + count * HOP)
+        return self.buffer.read_16(at, at + count * HOP)
 
     def score(self, probability: float) -> None:
         """The speech probability of the next hop."""

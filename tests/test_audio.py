@@ -83,6 +83,20 @@ def test_the_buffer_is_addressed_by_the_place_in_the_stream() -> None:
     np.testing.assert_array_equal(buffer.read(4500, 4900), everything[4500:4900])
 
 
+def test_sixteen_bits_at_our_rate_are_kept_as_they_are() -> None:
+    every = np.arange(-32768, 32768, dtype="<i2")
+    buffer = AudioBuffer()
+    buffer.append(AudioDecoder("pcm_s16le", 16000, 1).feed(every.tobytes())[:, 0])
+    np.testing.assert_array_equal(buffer.read(0, 65536), every / np.float32(32768))
+    np.testing.assert_array_equal(to_float(every.tobytes(), "pcm_s16le"), buffer.read(0, 65536))
+
+
+def test_what_is_too_loud_for_sixteen_bits_is_clipped() -> None:
+    buffer = AudioBuffer()
+    buffer.append(np.array([1.0, 1.2, -1.0, -1.2, 0.5], np.float32))
+    np.testing.assert_allclose(buffer.read(0, 5), [32767 / 32768] * 2 + [-1.0, -1.0, 0.5])
+
+
 def test_the_buffer_does_not_grow_with_the_stream() -> None:
     buffer = AudioBuffer()
     for _ in range(2000):

@@ -12,7 +12,7 @@ from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
-from server.websocket import SHORT_BYTES_MAX, WAITING_MAX, BoundedWebSocket
+from server.websocket import EAR, SHORT_BYTES_MAX, WAITING_MAX, BoundedWebSocket, Ear
 
 MESSAGE_BYTES_MAX = 1 << 20
 
@@ -74,6 +74,10 @@ class Rig:
         client.send_request(client.connect())
         self.protocol.data_received(b"".join(client.data_to_send()) + then)
         await self.accepted.wait()
+
+    def listen_with(self, ear: Ear) -> None:
+        extension: Any = self.protocol.scope["extensions"][EAR]
+        extension["hear_with"](ear)
 
     def messages(self) -> list[dict[str, Any]]:
         """What has been queued for the application."""
@@ -191,6 +195,43 @@ async def test_audio_does_not_go_through_the_general_parser(
     rig.protocol.data_received(frame(AUDIO[1]) + frame(AUDIO[2]))
     assert general == []
     assert [m["bytes"] for m in rig.messages()[1:]] == AUDIO[:3]
+    await rig.end()
+
+
+async def test_an_ear_is_told_of_audio_at_once_and_of_nothing_else() -> None:
+    rig = Rig()
+    await rig.shake_hands()
+    heard: list[bytes] = []
+
+    def ear(data: bytes) -> bool:
+        heard.append(data)
+        return True
+
+    rig.listen_with(ear)
+    rig.protocol.data_received(frame(b'{"type": "marker"}', Opcode.TEXT))
+    rig.messages()
+    rig.protocol.data_received(frame(AUDIO[0]) + frame(AUDIO[1]))
+    assert heard == AUDIO[:2]
+    assert rig.messages() == []
+    await rig.end()
+
+
+async def test_audio_does_not_overtake_what_waits() -> None:
+    rig = Rig()
+    await rig.shake_hands()
+    rig.protocol.data_received(frame(b'{"type": "start"}', Opcode.TEXT))
+    rig.messages()
+    asked: list[bytes] = []
+
+    def busy(data: bytes) -> bool:
+        asked.append(data)
+        return False
+
+    rig.listen_with(busy)
+    rig.protocol.data_received(frame(AUDIO[0]))
+    rig.protocol.data_received(frame(AUDIO[1]))
+    assert asked == AUDIO[:1]
+    assert [m["bytes"] for m in rig.messages()] == AUDIO[:2]
     await rig.end()
 
 

@@ -61,6 +61,11 @@ class WireProtocol(Protocol):
     def subprotocol(self) -> str | None:
         """The one we choose."""
 
+    @property
+    def binary_is_audio(self) -> bool:
+        """Whether a binary message never is anything else, once there was a start; `decode` then
+        gives one `Audio` for it, and forgets it."""
+
     def decode(self, message: Message) -> Iterable[Command]:
         """Raises BadMessage or BadAudio."""
 
