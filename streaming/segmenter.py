@@ -14,6 +14,7 @@ from streaming.options import EndpointingOptions
 PREROLL = samples(250)  # of audio before the first speech hop: soft onsets score late
 SILENCE_MIN = samples(96)  # the shortest pause that may ever end an utterance
 TAIL = samples(200)  # of silence kept after the last speech hop
+FILE_MARGIN = samples(400)  # instead of both in a file, where nobody waits: fewer words are wrong
 
 
 class Step(Enum):
@@ -26,9 +27,10 @@ class Step(Enum):
 class Segmenter:
     """Told one speech probability a hop. Positions are sample indexes of the stream."""
 
-    def __init__(self, options: EndpointingOptions, longest: int) -> None:
+    def __init__(self, options: EndpointingOptions, longest: int, preroll: int = PREROLL) -> None:
         self.options = options
         self.longest = longest
+        self.preroll = preroll
         self.position = 0  # the end of the last hop
         self.onset: int | None = None  # where the speech we are in began
         self.speaking = False  # inside an utterance
@@ -71,7 +73,7 @@ class Segmenter:
             self.speech_end = self.position
         if self.silence and self.silence >= self.silence_needed(end_confidence):
             return Step.ENDED
-        if self.position - self.onset + PREROLL >= self.longest:
+        if self.position - self.onset + self.preroll >= self.longest:
             return Step.FULL
         return Step.NOTHING
 

@@ -30,7 +30,7 @@ from streaming.events import (
 from streaming.finals import LANGUAGE_SURE, Finals
 from streaming.options import SessionOptions
 from streaming.requests import Requests
-from streaming.segmenter import PREROLL, TAIL, Segmenter, Step
+from streaming.segmenter import FILE_MARGIN, PREROLL, TAIL, Segmenter, Step
 from streaming.terms import Terms
 from streaming.utterance import Utterance
 
@@ -47,7 +47,9 @@ class Session:
         self.buffer = AudioBuffer()
         self.requests = Requests(options, terms)
         self.finals = Finals(self.requests, self.buffer)
-        self.segmenter = Segmenter(options.endpointing, self._longest(options))
+        self.preroll, self.tail = (FILE_MARGIN, FILE_MARGIN) if terms.is_file else (PREROLL, TAIL)
+        longest = self._longest(options)
+        self.segmenter = Segmenter(options.endpointing, longest, self.preroll)
         self.utterances = 0
         self.ended: list[int] = []  # utterances whose end was decided; drained by the engine
         self.is_closed = False
@@ -137,7 +139,7 @@ class Session:
         onset = self.segmenter.onset
         assert onset is not None
         self.utterances += 1
-        start = max(onset - PREROLL, self.finals.floor)
+        start = max(onset - self.preroll, self.finals.floor)
         options = self.options
         self.open = Utterance(
             self.utterances, start, onset, options.language, options.task, context
@@ -152,7 +154,7 @@ class Session:
         self.ended.append(utterance.number)
         utterance.reason = reason
         utterance.speech_end = min(self.segmenter.speech_end, at)
-        utterance.end = max(min(utterance.speech_end + TAIL, at), utterance.start)
+        utterance.end = max(min(utterance.speech_end + self.tail, at), utterance.start)
         utterance.heard = self._heard(utterance)
         if reason is not Reason.LENGTH:
             self.segmenter.end()
@@ -292,7 +294,7 @@ class Session:
             self.events.append(Done((self.finals.account(self.buffer.end),)))
         onset = self.segmenter.onset
         needed = self.segmenter.position if onset is None else onset
-        self.buffer.forget(min(answered, needed - PREROLL))
+        self.buffer.forget(min(answered, needed - self.preroll))
 
     def _answered(self) -> int:
         """Everything before this position has been answered."""
