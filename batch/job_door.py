@@ -1,6 +1,7 @@
 """The way to the jobs of a server: nothing is opened, made or imported before it is needed."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ class Closable(Jobs, Protocol):
 def _load() -> Callable[[JobSetting], Awaitable[Closable]]:
     from batch.jobs import open_jobs
 
+    gc.freeze()  # as the server does with all that is there from the start
     return open_jobs
 
 
