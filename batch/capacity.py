@@ -14,6 +14,7 @@ from batch.options import EngineOptions
 HALF_LIFE_SECONDS = 8.0  # of what was measured
 USABLE = 0.9  # of the processor's time
 OTHERS_MAX = 0.5  # of it that other programs can take from the estimate
+ON_HYPOTHESES = 0.7  # of what the front spends while many are made
 # Before anything was measured, and with the weight of so much of it:
 STREAM_COST, STREAM_SECONDS = 0.003, 20.0  # processor seconds a second
 HYPOTHESES = 5.0
@@ -69,12 +70,18 @@ class Capacity:
         wanted = speaking / (self.options.crowded_ms / 1000)  # hypotheses of a stream in a second
         cores = USABLE * self.cores
         cores -= min(self.others, OTHERS_MAX * cores)
-        front = STREAM_COST * STREAM_SECONDS + self.front
-        front /= STREAM_SECONDS + self.stream_seconds
-        fit = cores / (front + wanted * self._request(self.decoding))
+        fit = cores / (self._front(wanted) + wanted * self._request(self.decoding))
         lane_seconds = self.options.load_target * self.lanes
         fit = min(fit, lane_seconds / (wanted * self._request(self.lane_seconds)))
         return max(1, min(int(fit + 1e-6), self.options.streams_max))
+
+    def _front(self, wanted: float) -> float:
+        """Processor seconds of the front for a stream and second. Most of it is spent on what the
+        hypotheses bring about, of which there are fewer when the server is full."""
+        rate = self.hypotheses / max(self.stream_seconds, 1e-6)
+        fewer = min(wanted / rate, 1.0) if rate else 1.0
+        spent = self.front * (1 - ON_HYPOTHESES + ON_HYPOTHESES * fewer)
+        return (STREAM_COST * STREAM_SECONDS + spent) / (STREAM_SECONDS + self.stream_seconds)
 
     def _speaking(self) -> float:
         """The part of streams that speak at a time, expected of those to come too."""
