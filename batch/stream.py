@@ -199,7 +199,10 @@ class Stream:
             session.feed(pcm[:, channel])
         if self.container is not None and self._buffers_full():
             self.container.hold()
-        self.arrivals.append((self.sessions[0].buffer.end, time.monotonic()))
+        buffer = self.sessions[0].buffer
+        self.arrivals.append((buffer.end, time.monotonic()))
+        while self.arrivals[0][0] < buffer.start:  # nobody will ask for it
+            self.arrivals.popleft()
         self.owner.changed(self)
 
     def _end(self) -> None:
