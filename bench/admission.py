@@ -321,6 +321,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 async def main(arguments: list[str]) -> None:
     given = parse(arguments)
+    given.server_args = f"--engine.admit-by-load {given.server_args}"
     on = machine.describe()
     recordings = load_recordings(given.folder)
     most = max(2, given.capacity * 3 // 5)

@@ -30,7 +30,7 @@ PROBE_SECONDS = 0.1  # between two requests that ask how late the server's loop 
 FRAMES_OF_NOISE = 50
 # A connection may say nothing for the whole of the run, and as many are let in as come: that those
 # who are silent may speak is what the server would refuse them for.
-PATIENT = ("--limits.start-seconds-max", "3600", "--no-engine.admit-by-load")
+PATIENT = ("--limits.start-seconds-max", "3600")
 
 
 @dataclass(frozen=True, slots=True)

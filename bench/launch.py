@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[1]
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 20
 LOG_LINES_SHOWN = 40
+# What a server can carry is found by giving it more than it would take. A flag overrules this.
+UNREFUSING = {"STENTOR_ENGINE__ADMIT_BY_LOAD": "false"}
 FAULT = re.compile(r"\b(ERROR|CRITICAL|Traceback)\b")
 
 
@@ -124,7 +126,7 @@ def running(
     """The server of this checkout, ready; stopped at the end as an operator would stop it."""
     port = port or free_port()
     command = [sys.executable, "-m", "server", "serve", "--port", str(port), "--model", model]
-    return started(Launch([*command, *more], port))
+    return started(Launch([*command, *more], port, environment=UNREFUSING))
 
 
 @contextlib.asynccontextmanager
