@@ -1,11 +1,14 @@
 """What tests of AssemblyAI's API share: transcripts by hand, a server that reaches this machine."""
 
+import io
 import time
+import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from batch.backends.base import ModelInfo
@@ -14,7 +17,7 @@ from server.rest.assemblyai_job import Running
 from server.rest.assemblyai_options import TranscriptOptions
 from streaming.events import Account, Final, Reason, Warned, Word, samples
 from streaming.options import SessionOptions
-from tests.conftest import Server, start_server, stop_server
+from tests.conftest import Recording, Server, start_server, stop_server
 
 AUDIO_URL = "https://example.com/speech.wav"
 KEY = {"authorization": "a key"}
@@ -120,3 +123,19 @@ def api(open_server: Server) -> Iterator[Api]:
     found = Api(open_server.url)
     with found.http:
         yield found
+
+
+def stereo(left: Recording, right: Recording, *, later: float) -> bytes:
+    """Two recordings, the right one `later` seconds after the left one began."""
+    sides = [np.frombuffer(side.pcm, "<i2") for side in (left, right)]
+    pcm = np.zeros((round(later * 16_000) + max(map(len, sides)), 2), "<i2")
+    pcm[: len(sides[0]), 0] = sides[0]
+    start = round(later * 16_000)
+    pcm[start : start + len(sides[1]), 1] = sides[1]
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(2)
+        writer.setsampwidth(2)
+        writer.setframerate(16_000)
+        writer.writeframes(pcm.tobytes())
+    return file.getvalue()

@@ -1,14 +1,11 @@
 """AssemblyAI's hosted API over real sockets: from audio to text, failures, keys, webhooks."""
 
-import io
-import wave
 from collections.abc import Iterator
 
 import httpx
-import numpy as np
 import pytest
 
-from tests.assemblyai_rigs import KEY, Api, api, open_server
+from tests.assemblyai_rigs import KEY, Api, api, open_server, stereo
 from tests.conftest import Recording, Server
 from tests.file_server import quiet
 from tests.job_rigs import Listener, listener
@@ -18,22 +15,6 @@ __all__ = ["api", "listener", "open_server"]
 HELLO, TIME, DESK = 0, 2, 10  # of the recordings
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 LOOKUP = "Transcript lookup error, transcript id not found"
-
-
-def stereo(left: Recording, right: Recording, *, later: float) -> bytes:
-    """Two recordings, the right one `later` seconds after the left one began."""
-    sides = [np.frombuffer(side.pcm, "<i2") for side in (left, right)]
-    pcm = np.zeros((round(later * 16_000) + max(map(len, sides)), 2), "<i2")
-    pcm[: len(sides[0]), 0] = sides[0]
-    start = round(later * 16_000)
-    pcm[start : start + len(sides[1]), 1] = sides[1]
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(2)
-        writer.setsampwidth(2)
-        writer.setframerate(16_000)
-        writer.writeframes(pcm.tobytes())
-    return file.getvalue()
 
 
 def short_of(recording: Recording) -> bytes:
@@ -194,6 +175,11 @@ def test_a_failed_job_is_told_with_200(api: Api, listener: Listener) -> None:
         f"Download error, unable to download {url}. "
         "Please make sure the file exists and is accessible from the internet."
     )
+
+
+def test_a_url_that_is_none_fails(api: Api) -> None:
+    found = api.ended(api.submit(audio_url="http://[nowhere")["id"])
+    assert found["error"].startswith("Download error, unable to download http://[nowhere.")
 
 
 @pytest.mark.parametrize(

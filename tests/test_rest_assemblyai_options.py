@@ -1,12 +1,15 @@
 """Requests to AssemblyAI's API: what is taken, what is refused, what is said to do nothing."""
 
+import contextlib
 import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from server.rest.assemblyai_job import plan
-from server.rest.assemblyai_options import REFUSED, dump, load, read
+from server.rest.assemblyai_options import REFUSED, TranscriptOptions, dump, load, read
 from streaming.errors import BadMessage
 from tests.assemblyai_rigs import AUDIO_URL, options, running
 
@@ -235,3 +238,20 @@ def test_a_request_is_read_back_even_by_another_version() -> None:
     )
     stored = json.loads(json.dumps(dump(asked)))
     assert load(stored) == load(stored | {"of_a_later_version": True}) == asked
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+SCALARS |= st.sampled_from([10**400, "en", "http://[", "http://a/\x00", "\x00", "auto", ["all"]])
+NAMES = st.sampled_from([*TranscriptOptions.model_fields, *REFUSED, "topics", "expected_languages"])
+VALUES = st.recursive(
+    SCALARS, lambda v: st.lists(v, max_size=4) | st.dictionaries(NAMES | st.text(), v, max_size=4)
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(NAMES, VALUES, max_size=6), st.booleans())
+def test_nothing_that_is_sent_is_our_fault(fields: dict[str, Any], with_audio: bool) -> None:
+    audio = {"audio_url": AUDIO_URL} if with_audio else {}
+    with contextlib.suppress(BadMessage):
+        planned = plan(*read(json.dumps(fields | audio).encode()), running())
+        assert load(planned.options["asked"]).audio_url

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Final, Literal, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from pydantic import Field, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -47,7 +47,7 @@ from streaming.options import Options, SessionOptions
 
 PATH: Final = "/v2/transcript"
 UPLOADS: Final = "/v2/upload"
-UPLOADED: Final = re.compile(rf"{UPLOADS}/([0-9a-f-]{{36}})/?")
+UPLOADED: Final = re.compile(rf"https?://[^/?#]+{UPLOADS}/([0-9a-f-]{{36}})")
 METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 BODY_BYTES_MAX: Final = 1 << 20
 PHRASES_MAX: Final = 200
@@ -137,7 +137,7 @@ class Creation:
 
 async def _source(jobs: Jobs, url: str) -> Source:
     """An upload of ours, whatever name this server had for it, or a URL."""
-    match = UPLOADED.fullmatch(urlsplit(url).path)
+    match = UPLOADED.fullmatch(url)
     upload = await jobs.find_upload(match.group(1)) if match else None
     if upload is None:
         return Source("url", url)
