@@ -130,7 +130,8 @@ class WhisperBackend:
         self.encodes_together = self._time_encode(BUCKETS[4], rows=4) < 4.2 * long
         one, four = self._time_steps(prompt, 1), self._time_steps(prompt, 4)
         spared = max(one - (four - one) / 3, 0.0)
-        self.padding = min(round(spared / a_frame), FRAMES_FULL)
+        # At twice as many, nothing would be gained.
+        self.padding = min(round(spared / a_frame / 2), FRAMES_FULL)
         self.cost = RequestCost(long + one, spared / (long + one))
 
     def _time_encode(self, frames: int, rows: int = 1) -> float:
