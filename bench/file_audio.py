@@ -21,7 +21,15 @@ class Job:
     name: str
     paths: tuple[Path, ...]
     texts: tuple[str, ...]
-    seconds: float  # of audio
+    lengths: tuple[float, ...]  # in seconds
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.lengths)
+
+    def first(self, count: int) -> "Job":
+        """Its first files alone."""
+        return Job(self.name, self.paths[:count], self.texts[:count], self.lengths[:count])
 
 
 def long_job(recordings: Sequence[Recording], seconds: float, seed: int, folder: Path) -> Job:
@@ -42,7 +50,7 @@ def long_job(recordings: Sequence[Recording], seconds: float, seed: int, folder:
             length += len(pieces[-2]) + len(pieces[-1])
     path = folder / "long.wav"
     write_wav(path, np.concatenate(pieces))
-    return Job("long", (path,), (" ".join(texts),), length / SAMPLE_RATE)
+    return Job("long", (path,), (" ".join(texts),), (length / SAMPLE_RATE,))
 
 
 def folder_job(recordings: Sequence[Recording], count: int, folder: Path) -> Job:
@@ -51,8 +59,8 @@ def folder_job(recordings: Sequence[Recording], count: int, folder: Path) -> Job
     paths = tuple(folder / f"clip_{index:03}.wav" for index in range(count))
     for path, recording in zip(paths, taken, strict=True):
         write_wav(path, recording.audio)
-    seconds = sum(len(recording.audio) for recording in taken) / SAMPLE_RATE
-    return Job("folder", paths, tuple(recording.text for recording in taken), seconds)
+    lengths = tuple(len(recording.audio) / SAMPLE_RATE for recording in taken)
+    return Job("folder", paths, tuple(recording.text for recording in taken), lengths)
 
 
 def write_wav(path: Path, audio: Pcm) -> None:

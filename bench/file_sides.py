@@ -123,6 +123,7 @@ class Sides:
             request,
             paths=tuple(map(str, job.paths)),
             at_once=setting.workers,
+            tokens=request.tokens and request.tokens[: len(job.paths)],
             batch_size=setting.batch_size,
         )
         written = 0

@@ -40,10 +40,11 @@ def test_a_folder_begins_again_where_recordings_run_out(tmp_path: Path) -> None:
     assert job.texts == ("one", "two", "one")
     assert job.seconds == 4
     assert [said(path) for path in job.paths] == ["one", "two", "one"]
+    assert job.first(2) == Job("folder", job.paths[:2], ("one", "two"), (1.0, 2.0))
 
 
 def test_a_lone_file_is_tried_in_all_batch_sizes_and_a_folder_with_all_splits() -> None:
-    lone = settings(Job("long", (Path("a"),), ("",), 1.0))
+    lone = settings(Job("long", (Path("a"),), ("",), (1.0,)))
     assert lone == [Setting(*SPLITS[0], size) for size in BATCH_SIZES]
-    several = settings(Job("folder", (Path("a"), Path("b")), ("", ""), 1.0))
+    several = settings(Job("folder", (Path("a"), Path("b")), ("", ""), (1.0, 1.0)))
     assert several == [Setting(*split, BATCH_SIZES[0]) for split in SPLITS]
