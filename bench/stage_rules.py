@@ -3,6 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 Stack = tuple[int, tuple[str, ...]]  # a thread, and its frames, the outermost first
@@ -68,32 +69,66 @@ def stage_of(frames: tuple[str, ...]) -> str:
     return next((stage for stage in stages if stage is not None), "other")
 
 
-def attribute(used: Mapping[int, float], active: Stacks, waiting: Stacks) -> dict[str, float]:
-    """CPU seconds of each stage.
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What a profiler found, in two runs of equal length.
 
-    `used`: CPU seconds of each thread. `active`: stacks of threads that were using a core.
-    `waiting`: stacks of all threads, those too that waited. A thread's seconds go to stages by its
-    active stacks. Threads without any belong to the model, which runs on threads of its own while
-    the caller waits: theirs go by what the callers were waiting for.
+    `active`: stacks of threads that were using a core. `waiting`: of all threads, those too that
+    waited.
     """
-    by_thread: defaultdict[int, Counter[str]] = defaultdict(Counter)
-    for (thread, frames), count in active.items():
-        by_thread[thread][stage_of(frames)] += count
-    for thread, _ in waiting:
-        by_thread[thread] += Counter()  # a thread of Python's, though it was never active
+
+    active: Stacks
+    waiting: Stacks
+
+    @property
+    def instants(self) -> int:
+        """How often it looked: each time it found one stack of each thread."""
+        found: Counter[int] = Counter()
+        for (thread, _), count in self.waiting.items():
+            found[thread] += count
+        return max(found.values(), default=1)
+
+
+def attribute(used: Mapping[int, float], samples: Samples, seconds: float) -> dict[str, float]:
+    """CPU seconds of each stage, of threads that have used so much CPU time in `seconds`.
+
+    A thread of Python's spends the share of the time on a stage in which it was found active
+    there. What remains of its CPU time is the event loop's on the loop's thread, and other on the
+    rest: a profiler cannot tell such work from sleep, because it wakes what it looks at. The model
+    runs on threads of its own, which have no stacks: theirs goes by what its callers waited for.
+    """
     calls: Counter[str] = Counter()
-    for (_, frames), count in waiting.items():
+    for (_, frames), count in samples.waiting.items():
         if (stage := stage_of(frames)) in MODEL:
             calls[stage] += count
+    ours = {thread for thread, _ in samples.waiting}
     spent: defaultdict[str, float] = defaultdict(float)
-    for thread, seconds in used.items():
-        stages = by_thread.get(thread, calls)
-        total = sum(stages.values())
-        if not total:
-            spent["other"] += seconds
-        for stage, count in stages.items():
-            spent[stage] += seconds * count / total
-    return dict(spent)
+    for thread, cpu in used.items():
+        found = _of_thread(thread, cpu, samples, seconds) if thread in ours else _shared(calls, cpu)
+        for stage, share in found.items():
+            spent[stage] += share
+    return {stage: share for stage, share in spent.items() if share > 0}
+
+
+def _of_thread(thread: int, cpu: float, samples: Samples, seconds: float) -> dict[str, float]:
+    counts: Counter[str] = Counter()
+    for (number, frames), count in samples.active.items():
+        if number == thread:
+            counts[stage_of(frames)] += count
+    rest = "loop" if counts.pop("loop", 0) else "other"
+    counts.pop("other", None)
+    found = {stage: count / samples.instants * seconds for stage, count in counts.items()}
+    total = sum(found.values())
+    if total > cpu:  # what waits for the interpreter's lock is found active, too
+        found = {stage: share * cpu / total for stage, share in found.items()}
+    return found | {rest: max(cpu - total, 0.0)}
+
+
+def _shared(counts: Counter[str], cpu: float) -> dict[str, float]:
+    total = sum(counts.values())
+    if not total:
+        return {"other": cpu}
+    return {stage: cpu * count / total for stage, count in counts.items()}
 
 
 def functions(active: Stacks) -> dict[str, dict[str, float]]:

@@ -8,12 +8,13 @@ leave to look into another process: root, or `sysctl kernel.yama.ptrace_scope=0`
 
 import argparse
 import asyncio
+import contextlib
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,32 +25,25 @@ from bench.figures import print_table, write_json
 from bench.launch import Server
 from bench.load import DIGITS, Load, add_server_arguments, measure, server_of
 from bench.recordings import load_recordings
-from bench.stage_rules import attribute, functions
+from bench.stage_rules import Samples, Stack, Stacks, attribute, functions
 
 RATE = 100  # samples a second
 WARM_SECONDS, TAIL_SECONDS = 8.0, 4.0  # of the load, before and after the samples
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """`count` times this was found on the stack of a thread; the outermost frame first."""
-
-    thread: int  # the kernel's number of it
-    frames: tuple[str, ...]  # "function (file:line)"
-    count: int
-
-
-def parse_samples(text: str) -> Iterator[Sample]:
+def parse_stacks(text: str) -> Stacks:
     """py-spy's raw form, a line each: `thread (12): name;outer (a.py:1);inner (b.py:2) 7`."""
+    found: Counter[Stack] = Counter()
     for line in text.splitlines():
         stack, _, count = line.rpartition(" ")
         thread, *frames = stack.split(";")
         number = thread.partition("(")[2].partition(")")[0]
-        yield Sample(int(number), tuple(frames), int(count))
+        found[int(number), tuple(frames)] += int(count)
+    return found
 
 
-async def spy(pid: int, seconds: float, *, idle: bool) -> list[Sample]:
-    """Samples of all threads; without `idle`, of those that use a core. Raises RuntimeError."""
+async def spy(pid: int, seconds: float, *, idle: bool) -> Stacks:
+    """Stacks of all threads; without `idle`, of those that use a core. Raises RuntimeError."""
     with tempfile.NamedTemporaryFile(suffix=".txt") as out:
         command = [
             *(str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(pid)),
@@ -63,33 +57,37 @@ async def spy(pid: int, seconds: float, *, idle: bool) -> list[Sample]:
         said, _ = await process.communicate()
         if process.returncode:
             raise RuntimeError(f"py-spy failed: {said.decode()[-400:]}")
-        return list(parse_samples(out.read().decode()))
+        return parse_stacks(out.read().decode())
 
 
 def thread_seconds(process: psutil.Process) -> dict[int, float]:
     """CPU time of each thread so far."""
-    return {t.id: t.user_time + t.system_time for t in process.threads()}
+    found = {}
+    for thread in process.threads():
+        # To the nanosecond, where ticks of 10 ms would miss most of what wakes for microseconds.
+        path = Path(f"/proc/{process.pid}/task/{thread.id}/schedstat")
+        with contextlib.suppress(FileNotFoundError):  # it may just have ended
+            found[thread.id] = int(path.read_text(encoding="ascii").split()[0]) / 1e9
+    return found
 
 
 async def watch(server: Server, seconds: float) -> dict[str, Any]:
-    """What the server does between the load's beginning and its end."""
+    """CPU time in a third of the load, then samples: looking takes CPU time of its own."""
     assert server.process is not None
     await asyncio.sleep(WARM_SECONDS)
     loop = asyncio.get_running_loop()
     before, began = thread_seconds(server.process), loop.time()
-    active = await spy(server.process.pid, seconds / 2, idle=False)
-    waiting = await spy(server.process.pid, seconds / 2, idle=True)
+    await asyncio.sleep(seconds / 3)
     after, ended = thread_seconds(server.process), loop.time()
+    active = await spy(server.process.pid, seconds / 3, idle=False)
+    waiting = await spy(server.process.pid, seconds / 3, idle=True)
     used = {thread: cpu - before.get(thread, 0.0) for thread, cpu in after.items()}
-    return {"seconds": ended - began, "used": used, "active": active, "waiting": waiting}
+    return {"seconds": ended - began, "used": used, "samples": Samples(active, waiting)}
 
 
 def evaluate(found: Mapping[str, Any], streams: int) -> dict[str, Any]:
-    stacks = {
-        kind: Counter({(s.thread, s.frames): s.count for s in found[kind]})
-        for kind in ("active", "waiting")
-    }
-    spent = attribute(found["used"], stacks["active"], stacks["waiting"])
+    samples: Samples = found["samples"]
+    spent = attribute(found["used"], samples, found["seconds"])
     audio, total = streams * found["seconds"], sum(spent.values())
     stages = {
         stage: {
@@ -101,7 +99,7 @@ def evaluate(found: Mapping[str, Any], streams: int) -> dict[str, Any]:
     return {
         "stages": stages,
         "server_cpu_cores": round(total / found["seconds"], 3),
-        "functions": functions(stacks["active"]),
+        "functions": functions(samples.active),
     }
 
 
