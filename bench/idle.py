@@ -25,7 +25,7 @@ from bench.metrics import percentile
 from bench.recordings import SAMPLE_RATE
 
 START = {"type": "start", "sample_rate": SAMPLE_RATE, "language": "en"}
-SETTLE_SECONDS = 3.0  # after the last connection, and at the beginning of the audio
+SETTLE_SECONDS = 2.0  # after the last connection, and at the beginning of the audio
 PROBE_SECONDS = 0.1  # between two requests that ask how late the server's loop answers
 FRAMES_OF_NOISE = 50
 # A connection may say nothing for the whole of the run, and as many are let in as come: that those
@@ -155,7 +155,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.idle", description=__doc__)
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="all, when none is named")
     parser.add_argument("--streams", type=int, default=500)
-    parser.add_argument("--seconds", type=float, default=30, help="of each case that are counted")
+    parser.add_argument("--seconds", type=float, default=20, help="of each case that are counted")
     parser.add_argument("--frame-ms", type=int, default=20)
     parser.add_argument("--model", default=str(NANO))
     parser.add_argument("--server-args", default="", help="more, as one string with spaces")
