@@ -5,8 +5,8 @@
 Models of random weights in the real shapes (`shape_models`) run in the real server behind a backend
 that makes the words up (`shape_backend`). The level: hypotheses of an utterance come at most 600 ms
 apart (p95), the first within 600 ms of 300 ms of speech (p95), finals at most 400 ms after the end
-was decided (p95), nothing is lost. All streams speak, one utterance of about 4 s after another.
-Text is made up, so there is no word error here.
+was decided (p95), nothing is lost. All streams speak, one utterance of about 4 s after another,
+words as close together as in fluent speech. Text is made up, so there is no word error here.
 """
 
 import argparse
@@ -15,15 +15,18 @@ import math
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from bench import machine, shape_costs
 from bench.figures import Figures, print_table, write_json
 from bench.launch import Server, running
 from bench.level import LOST
 from bench.load import DIGITS, Load, measure
-from bench.recordings import SAMPLE_RATE, Recording, load_recordings
+from bench.recordings import SAMPLE_RATE, Pcm, Recording, Spoken, load_recordings
 from bench.shape_backend import CLASSES
 from bench.shape_models import SHAPES, ready
 
@@ -34,8 +37,9 @@ BOUNDS = {
     **dict.fromkeys(LOST, 0.0),
 }
 NEAR_MISS = 1.5
-UTTERANCE_SECONDS = (3, 5)
+UTTERANCE_SECONDS = 3.6  # from which on an utterance ends with the next word
 PAUSE_SECONDS = 0.8
+GAP_SECONDS = 0.1  # between words; so there are as many pauses as in fluent speech
 # Streams to try first. Others cannot be live on a few cores: of them only the calls are measured.
 LIVE = {"tiny": 14, "base": 7, "small": 2}
 FINALS = ("trimmed", "full", "auto")
@@ -87,13 +91,36 @@ async def largest(holds: Holds, guess: int, most: int) -> int:
     return low
 
 
-def utterances(recordings: list[Recording]) -> list[Recording]:
-    """Those of about 4 s."""
-    low, high = UTTERANCE_SECONDS
-    found = [r for r in recordings if low <= len(r.audio) / SAMPLE_RATE <= high]
+def utterances(recordings: list[Recording], gap_seconds: float) -> list[Recording]:
+    """Fluent speech of about 4 s each: words of the recordings, one after another, with at most
+    `gap_seconds` between them."""
+    found: list[Recording] = []
+    words: list[Spoken] = []
+    pieces: list[Pcm] = []
+    at = 0.0
+    for recording in recordings:
+        for word, (low, high) in zip(recording.words, cuts(recording, gap_seconds), strict=True):
+            pieces.append(recording.audio[round(low * SAMPLE_RATE) : round(high * SAMPLE_RATE)])
+            words.append(Spoken(word.text, at + word.start - low, at + word.end - low))
+            at += high - low
+            if at >= UTTERANCE_SECONDS:
+                text = " ".join(word.text for word in words)
+                name = f"utterance {len(found)}"
+                found.append(Recording(name, text, np.concatenate(pieces), tuple(words)))
+                words, pieces, at = [], [], 0.0
     if not found:
-        raise ValueError(f"no recording has {low} to {high} s")
+        raise ValueError(f"the recordings have less than {UTTERANCE_SECONDS} s of words")
     return found
+
+
+def cuts(recording: Recording, gap_seconds: float) -> list[tuple[float, float]]:
+    """For each word the stretch around it to be kept: half a gap more, but nothing twice."""
+    words, end = recording.words, len(recording.audio) / SAMPLE_RATE
+    middles = [(left.end + right.start) / 2 for left, right in pairwise(words)]
+    return [
+        (max(word.start - gap_seconds / 2, low), min(word.end + gap_seconds / 2, high))
+        for word, low, high in zip(words, [0.0, *middles], [*middles, end], strict=True)
+    ]
 
 
 def work_done(before: Mapping[str, float], after: Mapping[str, float], streams: int) -> Figures:
@@ -144,7 +171,7 @@ class Trials:
 
 async def capacity(name: str, given: argparse.Namespace) -> dict[str, Any]:
     """The most streams for each way of making finals."""
-    recordings = utterances(load_recordings(given.folder))
+    recordings = utterances(load_recordings(given.folder), given.gap)
     backend = CLASSES[name]
     model = f"{backend.__module__}:{backend.__name__}"
     found: dict[str, Any] = {}
@@ -167,9 +194,10 @@ async def capacity(name: str, given: argparse.Namespace) -> dict[str, Any]:
 
 def call_costs(name: str) -> dict[str, Any]:
     """Costs of single calls, and the rates of whole requests, for each setup of the threads."""
-    plan = shape_costs.Plan() if name in LIVE else shape_costs.FEW
     found: dict[str, Any] = {}
     for threads, lanes in SETUPS:
+        is_whole = name in LIVE and (threads, lanes) == SETUPS[0]
+        plan = shape_costs.Plan() if is_whole else shape_costs.FEW
         backend = shape_costs.load(name, threads, lanes)
         found[f"{threads} x {lanes}"] = {
             "calls": shape_costs.Calls(backend, plan).costs(),
@@ -210,6 +238,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--finals", nargs="+", choices=FINALS, default=list(FINALS))
     parser.add_argument("--part", choices=("both", "calls", "capacity"), default="both")
     parser.add_argument("--folder", type=Path, default=DIGITS, help="recordings and manifest")
+    parser.add_argument("--gap", type=float, default=GAP_SECONDS, help="seconds between words")
     parser.add_argument("--seconds", type=float, default=12, help="of each session, at least")
     parser.add_argument("--most", type=int, default=64, help="streams not to go beyond")
     parser.add_argument("--seed", type=int, default=1)

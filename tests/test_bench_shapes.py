@@ -13,10 +13,10 @@ from batch.backends.base import Task
 from batch.options import ModelOptions
 from bench import shape_backend, shape_models
 from bench.load import NANO
-from bench.recordings import Recording
+from bench.recordings import Recording, Spoken
 from bench.shape_backend import ShapeBackend, Speech
 from bench.shape_costs import Calls, Plan, rates
-from bench.shapes import BOUNDS, largest, misses, utterances, work_done
+from bench.shapes import BOUNDS, cuts, largest, misses, utterances, work_done
 from streaming import quality
 from streaming.agreement import Agreement
 from streaming.events import SAMPLE_RATE, Decode, Hypothesis, Kind
@@ -210,12 +210,31 @@ def test_what_is_lost_or_never_comes_is_a_miss_beyond_measure() -> None:
     assert found == {"finals_missing": math.inf, "partial_gap_ms_p95": math.inf}
 
 
-def test_only_utterances_of_about_four_seconds_are_spoken() -> None:
-    lengths = [1.0, 3.0, 4.4, 6.0]
-    made = [Recording(str(s), "", np.zeros(round(s * SAMPLE_RATE), np.int16), ()) for s in lengths]
-    assert [r.name for r in utterances(made)] == ["3.0", "4.4"]
-    with pytest.raises(ValueError, match="no recording has 3 to 5 s"):
-        utterances(made[:1])
+def spoken(*words: tuple[float, float], seconds: float) -> Recording:
+    """Each word is a run of ones in silence."""
+    audio = np.zeros(round(seconds * SAMPLE_RATE), np.int16)
+    for start, end in words:
+        audio[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)] = 1
+    return Recording("", "", audio, tuple(Spoken("one", start, end) for start, end in words))
+
+
+def test_pauses_between_words_are_shortened() -> None:
+    recording = spoken((0.5, 1.5), (3.0, 4.0), seconds=5)
+    found = utterances([recording, recording], 0.2)
+    assert len(found) == 1
+    assert len(found[0].audio) == round(4 * 1.2 * SAMPLE_RATE)
+    assert [round(word.start, 3) for word in found[0].words] == [0.1, 1.3, 2.5, 3.7]
+    first, second = (round(found[0].words[i].start * SAMPLE_RATE) for i in (0, 1))
+    assert found[0].audio[[first - 1, first, second - 1, second]].tolist() == [0, 1, 0, 1]
+
+
+def test_words_that_touch_are_not_cut() -> None:
+    assert cuts(spoken((0.0, 1.0), (1.0, 2.0), seconds=2), 0.1) == [(0.0, 1.0), (1.0, 2.0)]
+
+
+def test_too_few_words_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"less than 3\.6 s of words"):
+        utterances([spoken((0.5, 1.5), seconds=2)], 0.1)
 
 
 def test_work_is_what_the_counters_grew_by() -> None:
