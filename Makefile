@@ -14,15 +14,22 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# bench/README.md has the single commands; all of these need ../shared/audio/digits.
+# bench/README.md has the single commands; all of these need ../shared/audio/digits. An hour, with
+# nothing else on the machine.
+BENCHES := offline capacity peers admission shapes files growth sessions idle stages limit silence
 bench: .venv/dev
-	$(BIN)/python -m bench.offline --json bench/results/offline.json
-	$(BIN)/python -m bench.load --streams 1 --runs 3 --json bench/results/load-1.json
-	$(BIN)/python -m bench.load --streams 8 --runs 3 --json bench/results/load-8.json
-	$(BIN)/python -m bench.silence --json bench/results/silence.json
+	for streams in 1 8; do \
+	  $(BIN)/python -m bench.load --streams $$streams --runs 3 \
+	    --json bench/results/load-$$streams.json || exit 1; \
+	done
+	for name in $(BENCHES); do \
+	  $(BIN)/python -m bench.$$name --json bench/results/$$name.json || exit 1; \
+	done
+	$(BIN)/python -m bench.report
 
+# STREAMS: four fifths of what bench.capacity found.
 soak: .venv/dev
-	$(BIN)/python -m bench.soak --json bench/results/soak.json
+	$(BIN)/python -m bench.soak --streams $(or $(STREAMS),1) --minutes 30 --json bench/results/soak.json
 
 fuzz: .venv/dev
 	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest --timeout 1800 tests/test_native_fuzz.py $(ARGS)
