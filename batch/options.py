@@ -41,7 +41,7 @@ class EngineOptions(Options):
     """Least time between two partials of a stream, in ms, however idle the machine is."""
     partial_ms_max: Annotated[int, Field(ge=100, le=10_000)] = 1000
     """The interval to which partials stretch under load, in ms."""
-    crowded_ms: Annotated[int, Field(ge=100, le=10_000)] = 500
+    crowded_ms: Annotated[int, Field(ge=100, le=10_000)] = 550
     """The server is full when partials of all streams would come only as often as this, in ms."""
     speaking_share_min: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Part of the streams that may speak at a time, at least, however quiet it has been."""

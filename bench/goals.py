@@ -13,7 +13,7 @@ Content = Mapping[str, Any]
 
 STREAMS_MIN = 30
 PEER_RATIO_MIN = 10
-OURS = "stentor"
+OURS = "ours"
 MODEL_STAGES = ("encode", "decode")
 OTHER_STAGE_SHARE_MAX = 0.15
 SHAPE_STREAMS_MIN = {"tiny": 14, "base": 7, "small": 2}

@@ -131,7 +131,7 @@ def peers(ours: float, theirs: float) -> dict[str, Any]:
         "whole": {"ours": 30, "whisperlive": 0},
     }
     servers = {
-        "stentor": server("native", 40, ours),
+        "ours": server("native", 40, ours),
         "WhisperLive": server("whisperlive", 3, 9.0),
         "WhisperLive, batched": server("whisperlive", 5, theirs),
         "WhisperLiveKit": server("whisperlivekit", 0, 0.1),
