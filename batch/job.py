@@ -21,6 +21,7 @@ Status = Literal["queued", "processing", "completed", "error"]
 LOCAL = "local"  # the owner of all jobs as long as there are no keys
 CANCELLED = "cancelled"  # the `error_code` of a job that was stopped
 DOWNLOAD_FAILED = "download_failed"
+AGAIN = "transcribed_again"  # code of the warning in a transcript that a review asked for
 
 
 class JobsUnavailable(TranscriptionError):

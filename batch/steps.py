@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -19,11 +19,13 @@ from batch.audio_store import AudioStore, fetch_path
 from batch.engine import Engine
 from batch.fetch import Fetcher
 from batch.files import Transcript, transcribe_whole
-from batch.job import Dialect, Job, JobFailed, PlainDialect, Work
+from batch.job import AGAIN, Dialect, Job, JobFailed, PlainDialect, Work
 from batch.job_options import JobOptions
 from batch.media import probe
 from batch.store import Store
 from streaming.errors import GoingAway, Overloaded, TranscriptionError
+from streaming.events import Warned
+from streaming.options import SessionOptions
 
 HEAD_BYTES: Final = 4096
 FULL_WAIT_SECONDS: Final = 0.5  # while the engine has no room for one more file
@@ -186,7 +188,7 @@ class Steps:
             again = await asyncio.to_thread(review, job, transcript)
             if again is not None:
                 work = Work(again, job.work.split, job.work.start_ms, job.work.end_ms)
-                transcript = await self._transcript(path, work)
+                transcript = _said_again(await self._transcript(path, work), again)
         await asyncio.to_thread(self.tools.store.complete, job.id, transcript)
 
     async def _transcript(self, path: Path, work: Work) -> Transcript:
@@ -215,6 +217,11 @@ class Steps:
         except FileNotFoundError as error:
             message = "The audio of the job is no longer there."
             raise JobFailed(message, code="audio_gone") from error
+
+
+def _said_again(transcript: Transcript, options: SessionOptions) -> Transcript:
+    told = Warned(AGAIN, f"transcribed once more, with the language {options.language!r}")
+    return replace(transcript, warnings=(told, *transcript.warnings))
 
 
 async def _from_path(path: str) -> AsyncGenerator[bytes, None]:

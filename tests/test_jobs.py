@@ -309,6 +309,7 @@ async def test_a_dialect_reviews_and_words_the_notice(
         transcript = await jobs.transcript(again)
         assert transcript is not None
         assert not transcript.timed
+        assert [warned.code for warned in transcript.warnings] == ["transcribed_again"]
         found = await ended(jobs, refused)
         assert (found.error, found.error_code) == ("not good enough", "doubt")
         assert await jobs.transcript(refused) is None

@@ -142,7 +142,8 @@ def test_it_falls_back_to_another_language(api: Api, speech: list[Recording]) ->
     )
     assert (found["status"], found["language_code"]) == ("completed", "de")
     assert found["language_confidence"] is None
-    assert "replaced by 'de'" in found["metadata"]["warnings"][0]["message"]
+    (warning,) = found["metadata"]["warnings"]
+    assert warning == {"message": "transcribed once more, with the language 'de'"}
 
 
 def test_silence_is_an_empty_text_but_has_no_language(api: Api) -> None:

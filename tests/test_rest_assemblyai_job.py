@@ -175,10 +175,10 @@ def test_the_detected_language_is_told_with_its_confidence() -> None:
 
 def test_a_language_that_was_fallen_back_to_is_not_called_detected() -> None:
     asked = job(language_detection=True, language_detection_options={"fallback_language": "es"})
-    given = transcript(final("Hola.", language="es", language_probability=1.0))
-    found = transcript_json(asked, given)
+    again = Warned("transcribed_again", "once more in 'es'")
+    found = transcript_json(asked, replace(SPANISH, warnings=(again,)))
     assert (found["language_code"], found["language_confidence"]) == ("es", None)
-    assert "replaced by 'es'" in found["metadata"]["warnings"][0]["message"]
+    assert found["metadata"]["warnings"] == [{"message": "once more in 'es'"}]
     assert transcript_json(asked, SPANISH)["metadata"]["warnings"] == []
 
 

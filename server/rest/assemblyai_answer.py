@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 
 from batch.files import Transcript
 from batch.job import DOWNLOAD_FAILED, Job
-from server.languages import code_of
 from server.render import language_of, warning
 from server.rest.assemblyai_job import DELETED_URL, REVIEWED, asked_of, has_fallen_back
 from server.rest.assemblyai_options import TranscriptOptions, dump
@@ -84,7 +83,7 @@ def transcript_json(job: Job, transcript: Transcript | None) -> dict[str, Any]:
         "throttled": job.throttled,
         "webhook_auth": bool(job.webhook and job.webhook.header_name),
         "webhook_status_code": job.webhook_status,
-        "metadata": {"warnings": _warnings(job, transcript, asked)},
+        "metadata": {"warnings": _warnings(job, transcript)},
     }
     if asked.is_split:
         whole["audio_channels"] = job.media.get("channels")
@@ -109,11 +108,10 @@ def _heard(transcript: Transcript, asked: TranscriptOptions) -> dict[str, Any]:
         heard["utterances"] = [_part(turn, split=True) for turn in utterances(finals)]
     if asked.language_detection:
         language, sure = language_of(transcript.finals)
-        fell_back = has_fallen_back(asked, transcript)
         heard |= {
             "language_code": language,
             "language_codes": [language] if language else None,
-            "language_confidence": None if fell_back else sure,
+            "language_confidence": None if has_fallen_back(transcript) else sure,
         }
     return heard
 
@@ -225,9 +223,7 @@ def error_of(job: Job) -> str | None:
     return f"{job.error[:1].upper()}{job.error[1:]}."
 
 
-def _warnings(
-    job: Job, transcript: Transcript | None, asked: TranscriptOptions
-) -> list[dict[str, str]]:
+def _warnings(job: Job, transcript: Transcript | None) -> list[dict[str, str]]:
     """What had no effect, and what could not be read or understood."""
     texts = list(job.options.get("warnings", ()))
     if transcript is not None:
@@ -235,7 +231,4 @@ def _warnings(
             channel = f", channel {warned['channel'] + 1}" if transcript.split else ""
             place = f" (at {warned['start']:g} s{channel})" if warned["end"] else ""
             texts.append(warned["message"] + place)
-        if has_fallen_back(asked, transcript):
-            language = code_of(asked.detection.fallback_language)
-            texts.append(f"language_detection: what was detected was replaced by '{language}'")
     return [{"message": text} for text in texts]

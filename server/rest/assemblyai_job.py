@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from batch.files import Transcript
-from batch.job import Job, JobFailed, Webhook, Work
+from batch.job import AGAIN, Job, JobFailed, Webhook, Work
 from server.languages import code_of
 from server.render import language_of
 from server.rest.assemblyai_errors import unavailable
@@ -221,12 +221,6 @@ def _detected(asked: TranscriptOptions, transcript: Transcript) -> str | None:
     )
 
 
-def has_fallen_back(asked: TranscriptOptions, transcript: Transcript) -> bool:
-    """Whether it was transcribed in the language to fall back to. Only what was given, and not
-    detected, is entirely sure."""
-    fallback = asked.detection.fallback_language
-    if not asked.language_detection or fallback == "auto":
-        return False
-    code = code_of(fallback)
-    finals = [final for final in transcript.finals if final.words]
-    return all(f.language == code and f.language_probability == 1.0 for f in finals)
+def has_fallen_back(transcript: Transcript) -> bool:
+    """Whether its language was not detected, but fallen back to."""
+    return any(warned.code == AGAIN for warned in transcript.warnings)

@@ -85,7 +85,7 @@ class Detection(Asked):
 
 
 class Spelling(Asked):
-    from_: Annotated[list[str], Field(alias="from", min_length=1)]
+    from_: Annotated[list[str], Field(alias="from", min_length=1, max_length=100)]
     to: Annotated[str, Field(pattern=r"^\S+$")]
 
 

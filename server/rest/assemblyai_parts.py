@@ -153,11 +153,14 @@ class Match:
 def search(words: Sequence[Said], phrases: Iterable[str]) -> list[Match]:
     """Case and punctuation do not matter; what was not said is left out."""
     heard = [bare(word.text).casefold() for word in words]
+    places: dict[str, list[int]] = {}
+    for i, word in enumerate(heard):
+        places.setdefault(word, []).append(i)
     found = []
     for phrase in phrases:
         wanted = [bare(part).casefold() for part in phrase.split()]
         size = len(wanted)
-        at = [i for i in range(len(heard) - size + 1) if heard[i : i + size] == wanted]
+        at = [i for i in places.get(wanted[0], ()) if heard[i : i + size] == wanted]
         if at:
             times = [(words[i].start, words[i + size - 1].end) for i in at]
             found.append(Match(phrase, times, at))

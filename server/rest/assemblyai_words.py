@@ -168,34 +168,39 @@ def _starred(text: str, language: str) -> str:
 
 
 Pattern = tuple[str, ...]
+Spellings = dict[str, list[tuple[Pattern, str]]]
 
 
-def _spellings(asked: Iterable[Spelling]) -> dict[Pattern, str]:
-    """What to write for these words; longer ones first."""
+def _spellings(asked: Iterable[Spelling]) -> Spellings:
+    """What to write for which words, by the first of them; longer ones first."""
     found = {
         tuple(bare(part).casefold() for part in text.split()): spelling.to
         for spelling in asked
         for text in spelling.from_
     }
     found.pop((), None)
-    return dict(sorted(found.items(), key=lambda item: -len(item[0])))
+    by_first: Spellings = {}
+    for pattern in sorted(found, key=len, reverse=True):
+        by_first.setdefault(pattern[0], []).append((pattern, found[pattern]))
+    return by_first
 
 
-def _respelled(words: list[Said], spellings: dict[Pattern, str]) -> list[Said]:
+def _respelled(words: list[Said], spellings: Spellings) -> list[Said]:
     if not spellings:
         return words
     heard = [bare(word.text).casefold() for word in words]
     found: list[Said] = []
     at = 0
     while at < len(words):
-        pattern = next((p for p in spellings if tuple(heard[at : at + len(p)]) == p), None)
-        if pattern is None:
+        for pattern, to in spellings.get(heard[at], ()):
+            end = at + len(pattern)
+            if tuple(heard[at:end]) == pattern:
+                found.append(_as_one(words[at:end], to))
+                at = end
+                break
+        else:
             found.append(words[at])
             at += 1
-            continue
-        taken = words[at : at + len(pattern)]
-        found.append(_as_one(taken, spellings[pattern]))
-        at += len(pattern)
     return found
 
 
