@@ -222,8 +222,8 @@ def test_pauses_between_words_are_shortened() -> None:
     recording = spoken((0.5, 1.5), (3.0, 4.0), seconds=5)
     found = utterances([recording, recording], 0.2)
     assert len(found) == 1
-    assert len(found[0].audio) == round(4 * 1.2 * SAMPLE_RATE)
-    assert [round(word.start, 3) for word in found[0].words] == [0.1, 1.3, 2.5, 3.7]
+    assert len(found[0].audio) == round(3 * 1.2 * SAMPLE_RATE)
+    assert [round(word.start, 3) for word in found[0].words] == [0.1, 1.3, 2.5]
     first, second = (round(found[0].words[i].start * SAMPLE_RATE) for i in (0, 1))
     assert found[0].audio[[first - 1, first, second - 1, second]].tolist() == [0, 1, 0, 1]
 

@@ -71,7 +71,7 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str])
 def test_an_unknown_command_is_refused() -> None:
     ran = stentor("sevre")
     assert ran.returncode == 2
-    assert "unknown command sevre; there are serve, transcribe, listen, models" in ran.stderr
+    assert "unknown command sevre; there are serve, transcribe, listen, jobs, models" in ran.stderr
 
 
 @pytest.mark.parametrize(
