@@ -127,10 +127,18 @@ def _spectra(graph: _Graph, weights: Weights) -> str:
     strides = graph.reshaped(window, -1, FRAMES + 1, STRIDE)
     halves = [graph.part(strides, 0, FRAMES), graph.part(strides, 1, FRAMES + 1)]
     frames = graph.reshaped(graph.add("Concat", *halves, axis=2), -1, 2 * STRIDE)
-    # Windowed cosines, then windowed sines; the model takes full scale as 1.
+    # Windowed cosines, even about the middle, and sines, odd about it, so that one half of a frame
+    # is added to the other, or taken from it, and half of the products do. Sample 0 counts for
+    # nothing; the model takes full scale as 1.
     basis = weights["stft.forward_basis_buffer"][:, 0].T / FULL_SCALE
-    waves = graph.add("MatMul", frames, basis)
-    real, imaginary = graph.part(waves, 0, BINS), graph.part(waves, BINS, 2 * BINS)
+    cosines = basis[1 : STRIDE + 1, :BINS].copy()
+    cosines[-1] /= 2  # the middle is added to itself
+    before = graph.part(frames, 1, STRIDE + 1)
+    after = graph.add(
+        "Slice", frames, _ints(2 * STRIDE - 1), _ints(STRIDE - 1), _ints(1), _ints(-1)
+    )
+    real = graph.add("MatMul", graph.add("Add", before, after), cosines)
+    imaginary = graph.add("MatMul", graph.add("Sub", before, after), basis[1 : STRIDE + 1, BINS:])
     squares = [graph.add("Mul", part, part) for part in (real, imaginary)]
     return graph.reshaped(graph.add("Sqrt", graph.add("Add", *squares)), -1, FRAMES * BINS)
 
