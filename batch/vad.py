@@ -16,6 +16,10 @@ from streaming.audio import Pcm16
 from streaming.events import HOP
 
 CONTEXT: Final = vad_network.WINDOW - HOP
+# What a muted microphone sends. After two seconds of it more changes nothing that matters, and is
+# not scored: the row stays as it is until there is a sound.
+QUIET: Final = 2  # of 32768
+SETTLED_HOPS: Final = 64
 
 
 class Vad:
@@ -28,6 +32,8 @@ class Vad:
         self.hidden = np.zeros((64, STATE), np.float32)
         self.cell = np.zeros((64, STATE), np.float32)
         self.context = np.zeros((64, CONTEXT), np.int16)
+        self.quiet = np.zeros(64, np.int64)  # hops since there was a sound
+        self.last = np.zeros(64, np.float32)  # probabilities
         self.free: list[int] = []
         self.fresh: set[int] = set()
 
@@ -56,11 +62,8 @@ class Vad:
     ) -> list[npt.NDArray[np.float32]]:
         """Speech probabilities: for each row, one a hop of its audio ([hops * 512] at 16 kHz)."""
         while max(rows) >= len(self.context):
-            self.hidden, self.cell, self.context = (
-                np.concatenate([a, np.zeros_like(a)])
-                for a in (self.hidden, self.cell, self.context)
-            )
-        for kept in (self.hidden, self.cell, self.context):
+            self._grow()
+        for kept in (self.hidden, self.cell, self.context, self.quiet):
             kept[fresh] = 0
         out = [np.empty(0, np.float32)] * len(rows)
         counts = {i: len(pcm) // HOP for i, pcm in enumerate(audio) if len(pcm)}
@@ -68,10 +71,29 @@ class Vad:
         for count, group in groupby(sorted(counts, key=counts.__getitem__), counts.__getitem__):
             at = list(group)
             heard = np.concatenate([audio[i] for i in at]).reshape(len(at), count, HOP)
-            scores = self._run(np.array([rows[i] for i in at]), heard.swapaxes(0, 1))
+            scores = self._score(np.array([rows[i] for i in at]), heard.swapaxes(0, 1))
             for i, found in zip(at, scores.T, strict=True):
                 out[i] = found
         return out
+
+    def _grow(self) -> None:
+        kept = (self.hidden, self.cell, self.context, self.quiet, self.last)
+        self.hidden, self.cell, self.context, self.quiet, self.last = (
+            np.concatenate([array, np.zeros_like(array)]) for array in kept
+        )
+
+    def _score(self, rows: npt.NDArray[np.int64], heard: Pcm16) -> npt.NDArray[np.float32]:
+        """Probabilities, [hops, rows], of [hops, rows, 512]."""
+        is_quiet = (heard.max((0, 2)) <= QUIET) & (heard.min((0, 2)) >= -QUIET)
+        due = np.flatnonzero(~is_quiet | (self.quiet[rows] < SETTLED_HOPS))
+        self.quiet[rows] = np.where(is_quiet, self.quiet[rows] + len(heard), 0)
+        if len(due):
+            found = self._run(rows[due], heard[:, due])
+            self.last[rows[due]] = found[-1]
+        scores = np.repeat(self.last[None, rows], len(heard), axis=0)
+        if len(due):
+            scores[:, due] = found
+        return scores
 
     def _run(self, rows: npt.NDArray[np.int64], heard: Pcm16) -> npt.NDArray[np.float32]:
         """Probabilities, [hops, rows], of [hops, rows, 512]."""

@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from batch.vad import Vad
+from batch.vad import QUIET, SETTLED_HOPS, Vad
 from streaming.audio import Pcm16, Samples, to_float
 from streaming.events import HOP
 from tests.conftest import Recording
@@ -85,3 +86,61 @@ def test_speech_is_told_from_silence(speech: list[Recording]) -> None:
     )
     assert spoken.max() > 0.9
     assert silent.max() < 0.1
+
+
+def after(vad: Vad, row: int, silent_hops: int, audio: Pcm16) -> Samples:
+    """What is said of `audio` after so much digital silence, hop by hop."""
+    for _ in range(silent_hops):
+        score(vad, [row], [np.zeros(HOP, np.int16)])
+    return score(vad, [row], [audio])[0]
+
+
+def test_a_muted_microphone_is_not_scored_after_two_seconds(
+    speech: list[Recording], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vad = Vad()
+    row, other = vad.add(), vad.add()
+    score(vad, [row, other], [hops(speech[0]), hops(speech[1])])
+    after(vad, row, SETTLED_HOPS, np.zeros(HOP, np.int16))
+    scored: list[int] = []
+    run = Vad._run
+
+    def watched(self: Vad, rows: np.ndarray, heard: Pcm16) -> Samples:
+        scored.extend(rows)
+        return run(self, rows, heard)
+
+    monkeypatch.setattr(Vad, "_run", watched)
+    breath = np.full(HOP, QUIET, np.int16)
+    muted, spoken = score(vad, [row, other], [breath, hops(speech[0])[:HOP]])
+    assert scored == [other]
+    assert muted[0] < 0.1
+    assert len(spoken) == 1
+    score(vad, [row], [breath + 1])
+    assert scored == [other, row]
+
+
+def test_long_digital_silence_is_as_two_seconds_of_it(speech: list[Recording]) -> None:
+    audio = hops(speech[0])
+    vad = Vad()
+    short, long = vad.add(), vad.add()
+    score(vad, [short, long], [audio, audio])
+    heard = after(vad, short, SETTLED_HOPS, audio)
+    np.testing.assert_array_equal(after(vad, long, 20 * SETTLED_HOPS, audio), heard)
+    assert heard.max() > 0.9
+
+
+def test_a_new_stream_does_not_inherit_silence(speech: list[Recording]) -> None:
+    audio = hops(speech[0])
+    vad = Vad()
+    row = vad.add()
+    fresh = score(vad, [row], [audio])[0]
+    after(vad, row, 2 * SETTLED_HOPS, np.zeros(HOP, np.int16))
+    vad.remove(row)
+    assert vad.add() == row
+    silence = np.zeros(HOP, np.int16)
+    first = Vad()
+    np.testing.assert_array_equal(
+        score(vad, [row], [silence])[0], score(first, [first.add()], [silence])[0]
+    )
+    vad.remove(row)
+    np.testing.assert_array_equal(score(vad, [vad.add()], [audio])[0], fresh)
