@@ -13,6 +13,7 @@ Samples = npt.NDArray[np.float32]
 Pcm16 = npt.NDArray[np.int16]
 Pcm = Samples | Pcm16  # what comes as 16 bits at 16 kHz is kept as it is
 FULL_SCALE: Final = np.float32(32768)
+PCM_16: Final = np.dtype("<i2")
 
 ENCODINGS: Final = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}  # bytes of a sample
 
@@ -62,6 +63,8 @@ class AudioDecoder:
             else soxr.ResampleStream(sample_rate, SAMPLE_RATE, channels, "float32", quality="MQ")
         )
 
+        self.is_ours = self.resampler is None and encoding == "pcm_s16le"
+
     def feed(self, data: bytes) -> Pcm:
         """Raises BadAudio unless `data` holds whole samples of every channel."""
         if len(data) % self.frame_bytes:
@@ -70,8 +73,8 @@ class AudioDecoder:
                 field="audio",
                 allowed=f"a multiple of {self.frame_bytes} bytes",
             )
-        if self.resampler is None and self.encoding == "pcm_s16le":
-            return np.frombuffer(data, "<i2").reshape(-1, self.channels)
+        if self.is_ours:
+            return np.frombuffer(data, PCM_16).reshape(-1, self.channels)
         return self._resample(to_float(data, self.encoding).reshape(-1, self.channels), last=False)
 
     def flush(self) -> Samples:
@@ -104,23 +107,27 @@ class AudioBuffer:
 
     def append(self, pcm: Pcm) -> None:
         count = len(pcm)
-        kept = self.end - self.start
-        if self.offset + kept + count > len(self.room):
-            wanted = kept + count
-            home = self.room
-            if wanted * 2 > len(home) or wanted * 8 < len(home):
-                home = np.empty(max(wanted * 2, SAMPLE_RATE), np.int16)
-            home[:kept] = self.room[self.offset : self.offset + kept].copy()
-            self.room, self.offset = home, 0
-        at = self.offset + kept
-        room = self.room[at : at + count]
-        if pcm.dtype == np.int16:
-            room[:] = pcm
+        at = self.offset + self.end - self.start
+        if at + count > len(self.room):
+            at = self._make_room(count)
+        if pcm.itemsize == 2:
+            self.room[at : at + count] = pcm
         else:
             # Twice as fast as numpy's clip on so few samples.
             scaled = np.minimum(pcm * FULL_SCALE, 32767)
-            np.maximum(scaled, -32768, out=room, casting="unsafe")
+            np.maximum(scaled, -32768, out=self.room[at : at + count], casting="unsafe")
         self.end += count
+
+    def _make_room(self, count: int) -> int:
+        """Where in `room` the next `count` samples go."""
+        kept = self.end - self.start
+        wanted = kept + count
+        home = self.room
+        if wanted * 2 > len(home) or wanted * 8 < len(home):
+            home = np.empty(max(wanted * 2, SAMPLE_RATE), np.int16)
+        home[:kept] = self.room[self.offset : self.offset + kept].copy()
+        self.room, self.offset = home, 0
+        return kept
 
     def read(self, start: int, end: int) -> Samples:
         """float32, [end - start]; a copy, safe to hand to another thread."""
