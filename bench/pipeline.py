@@ -122,16 +122,21 @@ def serve(arguments: list[str]) -> None:
 class Pipeline:
     """The process, and how to speak with it."""
 
-    process: psutil.Process
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+    child: asyncio.subprocess.Process
+
+    @property
+    def process(self) -> psutil.Process:
+        return psutil.Process(self.child.pid)
 
     async def transcribe(self, request: Request) -> list[Heard]:
-        self.writer.write(json.dumps(asdict(request)).encode() + b"\n")
-        await self.writer.drain()
-        answer = await self.reader.readline()
+        assert self.child.stdin is not None
+        assert self.child.stdout is not None
+        self.child.stdin.write(json.dumps(asdict(request)).encode() + b"\n")
+        await self.child.stdin.drain()
+        answer = await self.child.stdout.readline()
         if not answer:
-            raise RuntimeError("the pipeline's process has ended")
+            status = await self.child.wait()
+            raise RuntimeError(f"the pipeline's process has ended with status {status}")
         return [Heard(**one) for one in json.loads(answer)]
 
 
@@ -146,9 +151,8 @@ async def started(model: Path, threads: int, workers: int) -> AsyncIterator[Pipe
         limit=LINE_BYTES_MAX,
     )
     assert process.stdin is not None
-    assert process.stdout is not None
     try:
-        yield Pipeline(psutil.Process(process.pid), process.stdout, process.stdin)
+        yield Pipeline(process)
     finally:
         process.stdin.close()
         await process.wait()
