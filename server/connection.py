@@ -5,6 +5,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Iterable
+from functools import partial
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -127,19 +128,20 @@ class Connection:
         data: bytes | None = message.get("bytes")
         return text if text is not None else data or b""
 
-    def _hear(self, data: bytes) -> bool:
+    def _hear(self, stream: Stream, longest: int, data: bytes) -> bool:
         """Audio straight from the network, if nothing that came before it waits. Nearly all of it
         comes this way, which wakes no task. False leaves it to `_read_on`, as all that is odd."""
-        stream = self.stream
-        assert stream is not None
-        if not self.patience.is_waiting or self._is_written() or stream.is_full():
+        if (
+            len(data) > longest
+            or not self.patience.is_waiting
+            or self._is_written()
+            or stream.is_full()
+            or len(stream.events) > self.limits.outbox_messages_max
+        ):
             return False
         try:
-            self._check_outbox()
-            for command in self.protocol.decode(data):
-                assert isinstance(command, Audio)
-                stream.feed(command.data)
-        except (TranscriptionError, SlowReader):
+            stream.feed(data)
+        except TranscriptionError:
             return False
         except Exception as fault:
             self.fault = fault
@@ -193,9 +195,10 @@ class Connection:
         self.writer = asyncio.create_task(self._write(self.stream))
         self.writer.add_done_callback(lambda _: self.patience.interrupt())
         self.patience.change(self.limits.idle_seconds_max)
+        longest = self.protocol.audio_bytes_max
         extensions = self.socket.scope.get("extensions", {})
-        if EAR in extensions and self.protocol.binary_is_audio:
-            extensions[EAR]["hear_with"](self._hear)
+        if EAR in extensions and longest is not None:
+            extensions[EAR]["hear_with"](partial(self._hear, self.stream, longest))
 
     async def _object(self, error: TranscriptionError) -> None:
         """Say what is wrong. After the start, a bad control message changes nothing; any other

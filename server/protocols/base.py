@@ -62,9 +62,9 @@ class WireProtocol(Protocol):
         """The one we choose."""
 
     @property
-    def binary_is_audio(self) -> bool:
-        """Whether a binary message never is anything else, once there was a start; `decode` then
-        gives one `Audio` for it, and forgets it."""
+    def audio_bytes_max(self) -> int | None:
+        """After the start: when each binary message is audio and nothing else, the longest that
+        `decode` takes; such a message need not be shown to it. Else None."""
 
     def decode(self, message: Message) -> Iterable[Command]:
         """Raises BadMessage or BadAudio."""

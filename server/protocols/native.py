@@ -112,8 +112,8 @@ class Native:
     # ---- in
 
     @property
-    def binary_is_audio(self) -> bool:
-        return not self.packed
+    def audio_bytes_max(self) -> int | None:
+        return None if self.packed or self.audio is None else _longest(self.audio)
 
     def decode(self, message: Message) -> Iterable[Command]:
         if isinstance(message, bytes) and not self.packed:
@@ -190,10 +190,7 @@ class Native:
     def _audio(self, data: bytes) -> Audio:
         if self.audio is None:
             raise BadMessage("audio before start", field="type", allowed="start")
-        if self.audio.is_container:
-            longest = CONTAINER_BYTES_MAX
-        else:
-            longest = FRAME_SECONDS_MAX * self.audio.sample_rate * self.audio.frame_bytes
+        longest = _longest(self.audio)
         if len(data) > longest:
             what = "large" if self.audio.is_container else f"long: over {FRAME_SECONDS_MAX} s"
             raise BadAudio(
@@ -290,6 +287,13 @@ class Native:
             "close_code": error.close_code if fatal else None,
         }
         return [self._message("error", fields)]
+
+
+def _longest(audio: AudioFormat) -> int:
+    """Bytes of a message of it."""
+    if audio.is_container:
+        return CONTAINER_BYTES_MAX
+    return FRAME_SECONDS_MAX * audio.sample_rate * audio.frame_bytes
 
 
 def _word(word: Word, *, timed: bool) -> dict[str, Any]:
