@@ -16,6 +16,8 @@ PEER_RATIO_MIN = 10
 OURS = "ours"
 MODEL_STAGES = ("encode", "decode")
 OTHER_STAGE_SHARE_MAX = 0.15
+WRONG = ("substituted", "deleted", "inserted")
+ONE_SIDED_95 = 1.645  # standard errors
 SHAPE_STREAMS_MIN = {"tiny": 14, "base": 7, "small": 2}
 SILENT_CORES_MAX = 0.60
 IDLE_CORES_MAX, IDLE_MB_MAX = 0.05, 150
@@ -88,24 +90,50 @@ def peers(content: Content) -> list[Finding]:
                 more >= PEER_RATIO_MIN,
             )
         )
-    servers = content["servers"]
-    errors = {name: _error_percent(server) for name, server in servers.items()}
-    told = ", ".join(f"{number(error, '%', 1)} {name}" for name, error in errors.items())
-    judging = [name for name, server in servers.items() if server["protocol"] == "whisperlive"]
-    others = [error for name in judging if (error := errors[name]) is not None]
-    own = errors[OURS]
-    judged = own <= min(others) if own is not None and others else None
-    return [*out, Finding(f"word error of each at the most streams that it holds: {told}", judged)]
-
-
-def _error_percent(server: Content) -> float | None:
-    """In the last round; where it holds no stream, with one."""
-    if not server["tried"]:
-        return None
-    error: float | None = server["tried"][-1][str(max(1, server["partials"][-1]))][
-        "word_error_percent"
+    errors = {name: _errors(server) for name, server in content["servers"].items()}
+    told = ", ".join(f"{found.told()} {name}" for name, found in errors.items())
+    judging = [
+        errors[name]
+        for name, server in content["servers"].items()
+        if server["protocol"] == "whisperlive" and errors[name].words
     ]
-    return error
+    judged = None
+    if judging and errors[OURS].words:
+        judged = not any(errors[OURS].surely_more_than(other) for other in judging)
+    return [*out, Finding(f"words wrong, with as many streams as each holds: {told}", judged)]
+
+
+@dataclass(frozen=True, slots=True)
+class WordErrors:
+    wrong: float
+    words: float
+
+    @property
+    def rate(self) -> float:
+        return self.wrong / self.words
+
+    def told(self) -> str:
+        if not self.words:
+            return "none"
+        return f"{100 * self.rate:.1f} % ({self.wrong:.0f} of {self.words:.0f})"
+
+    def surely_more_than(self, other: "WordErrors") -> bool:
+        """By more than chance explains, 95 times of 100 (two proportions, pooled)."""
+        pooled = (self.wrong + other.wrong) / (self.words + other.words)
+        error = math.sqrt(pooled * (1 - pooled) * (1 / self.words + 1 / other.words))
+        return self.rate - other.rate > ONE_SIDED_95 * error
+
+
+def _errors(server: Content) -> WordErrors:
+    """Of all runs with as many streams as it holds by partials, or one."""
+    runs = [
+        run
+        for tried, most in zip(server["tried"], server["partials"], strict=False)
+        for streams, run in tried.items()
+        if int(streams) == max(1, most)
+    ]
+    wrong = sum(run[f"words_{kind}"] for run in runs for kind in WRONG)
+    return WordErrors(wrong, sum(run["words"] for run in runs))
 
 
 # ---- 2: real sizes

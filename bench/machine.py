@@ -43,9 +43,11 @@ def cpu_model() -> str:
 
 
 def command() -> str:
-    """What was typed, after the interpreter's name."""
+    """What was typed, after the interpreter's name. Of a path elsewhere only the last part is
+    told: the rest is nobody's business."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return shlex.join(["-m", spec.name if spec else sys.argv[0], *sys.argv[1:]])
+    given = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    return shlex.join(["-m", spec.name if spec else sys.argv[0], *given])
 
 
 def commit() -> str | None:
