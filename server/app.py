@@ -19,14 +19,13 @@ from batch.engine import Engine
 from batch.job import Dialect, JobSetting
 from batch.job_door import JobDoor
 from server.config import Config
-from server.connection import Connection, turn_away
+from server.connection import Connection
 from server.metrics import Metrics
 from server.protocols import PROTOCOLS
-from server.protocols.base import WireProtocol
+from server.protocols.base import Handshake, WireProtocol
 from server.readiness import problems
 from server.rest import assemblyai, assemblyai_job, container, native, native_jobs, openai
 from server.rest.upload import Uploads
-from streaming.errors import TranscriptionError
 
 FILE_APIS = (native, openai, container)
 JOB_APIS = (native_jobs, assemblyai)
@@ -80,13 +79,9 @@ def _socket(
     protocol: type[WireProtocol], config: Config, engine: Engine
 ) -> Callable[[WebSocket], object]:
     async def endpoint(socket: WebSocket) -> None:
-        offered = list(socket.scope.get("subprotocols", []))
-        try:
-            wire = protocol(socket.query_params, offered, config.session)
-        except TranscriptionError as error:
-            await turn_away(socket, protocol({}, offered, config.session), error)
-            return
-        await Connection(socket, wire, engine, config.limits).run()
+        offered = tuple(socket.scope.get("subprotocols", ()))
+        handshake = Handshake(socket.query_params, offered, config.session, config.limits)
+        await Connection(socket, protocol(handshake), engine).run()
 
     return endpoint
 

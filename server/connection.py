@@ -3,15 +3,14 @@
 import asyncio
 import contextlib
 import logging
-import secrets
-from collections.abc import Iterable
+import uuid
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from batch.engine import Engine
 from batch.stream import Stream
-from server.limits import Limits
 from server.patience import Patience
 from server.protocols.base import (
     Audio,
@@ -25,7 +24,14 @@ from server.protocols.base import (
     WireProtocol,
 )
 from server.websocket import EAR
-from streaming.errors import BadMessage, EngineFailed, GoingAway, TimedOut, TranscriptionError
+from streaming.errors import (
+    BadMessage,
+    EngineFailed,
+    Expired,
+    GoingAway,
+    TimedOut,
+    TranscriptionError,
+)
 from streaming.events import Done
 
 logger = logging.getLogger("server.connection")
@@ -40,22 +46,22 @@ class SlowReader(Exception):
 class Connection:
     """Two tasks: reading from the socket, and writing to it once there is a stream."""
 
-    def __init__(
-        self, socket: WebSocket, protocol: WireProtocol, engine: Engine, limits: Limits
-    ) -> None:
+    def __init__(self, socket: WebSocket, protocol: WireProtocol, engine: Engine) -> None:
         # for the connection's life
         self.socket = socket
         self.protocol = protocol
         self.engine = engine
-        self.limits = limits
-        self.session = secrets.token_hex(8)
+        self.limits = protocol.limits
+        self.session = str(uuid.uuid4())
         self.loop = asyncio.get_running_loop()
-        self.ends_at = self.loop.time() + limits.session_seconds_max
+        self.ends_at = self.loop.time() + self.limits.session_seconds_max
         # as it goes
-        self.patience = Patience(limits.start_seconds_max, self.ends_at)
+        self.patience = Patience(self.limits.start_seconds_max, self.ends_at)
         self.stream: Stream | None = None
         self.writer: asyncio.Task[None] | None = None
+        self.audible = range(0)  # lengths of messages that are audio; see WireProtocol
         self.error: TranscriptionError | None = None  # why the connection is being closed
+        self.is_error_told = False
         self.is_stopped = False  # the client has said so
         self.fault: Exception | None = None  # met by `_hear`
 
@@ -63,7 +69,7 @@ class Connection:
         await self.socket.accept(subprotocol=self.protocol.subprotocol)
         try:
             await self._serve()
-            await close(self.socket, self.error)
+            await close(self.socket, self.protocol, self.error)
         except WebSocketDisconnect:
             logger.info("session %s: the client has gone", self.session)
         except SlowReader:
@@ -86,7 +92,8 @@ class Connection:
         except Exception:
             logger.exception("session %s failed", self.session)
             self.error = TranscriptionError(f"internal error; session {self.session}")
-            await self._send(self.protocol.refuse(self.error, fatal=True))
+            self.is_error_told = False
+        await self._tell_error()
 
     # ---- in
 
@@ -94,26 +101,32 @@ class Connection:
         """Until the client stops, an error ends the recording, or the stream is done."""
         try:
             async with self.patience:
+                await self._take(self.protocol.open)
                 await self._read_on()
         except TimeoutError:
             if not self.patience.is_over:
                 raise
             if not self._is_written():
-                await self._object(TimedOut(self._why_timed_out()))
+                await self._object(self._why_timed_out())
 
     async def _read_on(self) -> None:
         count = 0
         while not (self.is_stopped or self.error or self._is_written()):
-            try:
-                for command in self.protocol.decode(await self._receive()):
-                    await self._obey(command)
-                self._check_outbox()
-            except TranscriptionError as error:
-                await self._object(error)
+            message = await self._receive()
+            await self._take(partial(self.protocol.decode, message))
+            self.audible = self.protocol.audible
+            self._check_outbox()
             count += 1
             if count % MESSAGES_A_TURN == 0:
                 # receive() does not wait while messages are queued: let the others have the loop.
                 await asyncio.sleep(0)
+
+    async def _take(self, commands: Callable[[], Iterable[Command]]) -> None:
+        try:
+            for command in commands():
+                await self._obey(command)
+        except TranscriptionError as error:
+            await self._object(error)
 
     async def _receive(self) -> Message:
         """The next message. `patience` ends the wait, also when the writer has ended."""
@@ -128,11 +141,11 @@ class Connection:
         data: bytes | None = message.get("bytes")
         return text if text is not None else data or b""
 
-    def _hear(self, stream: Stream, longest: int, data: bytes) -> bool:
+    def _hear(self, stream: Stream, data: bytes) -> bool:
         """Audio straight from the network, if nothing that came before it waits. Nearly all of it
         comes this way, which wakes no task. False leaves it to `_read_on`, as all that is odd."""
         if (
-            len(data) > longest
+            len(data) not in self.audible
             or not self.patience.is_waiting
             or self._is_written()
             or stream.is_full()
@@ -152,12 +165,12 @@ class Connection:
     def _is_written(self) -> bool:
         return self.writer is not None and self.writer.done()
 
-    def _why_timed_out(self) -> str:
+    def _why_timed_out(self) -> TimedOut:
         if self.loop.time() >= self.ends_at:
-            return f"a session may last {self.limits.session_seconds_max:g} s"
+            return Expired(f"a session may last {self.limits.session_seconds_max:g} s")
         if self.stream is None:
-            return f"no start within {self.limits.start_seconds_max:g} s"
-        return f"no message for {self.limits.idle_seconds_max:g} s"
+            return TimedOut(f"no start within {self.limits.start_seconds_max:g} s")
+        return TimedOut(f"no message for {self.limits.idle_seconds_max:g} s")
 
     async def _obey(self, command: Command) -> None:
         if isinstance(command, Start):
@@ -195,21 +208,29 @@ class Connection:
         self.writer = asyncio.create_task(self._write(self.stream))
         self.writer.add_done_callback(lambda _: self.patience.interrupt())
         self.patience.change(self.limits.idle_seconds_max)
-        longest = self.protocol.audio_bytes_max
+        self.audible = self.protocol.audible
         extensions = self.socket.scope.get("extensions", {})
-        if EAR in extensions and longest is not None:
-            extensions[EAR]["hear_with"](partial(self._hear, self.stream, longest))
+        if EAR in extensions and self.audible:
+            extensions[EAR]["hear_with"](partial(self._hear, self.stream))
 
     async def _object(self, error: TranscriptionError) -> None:
-        """Say what is wrong. After the start, a bad control message changes nothing; any other
-        error ends the recording, and what was accepted before is still transcribed."""
-        fatal = self.stream is None or not isinstance(error, BadMessage)
-        if fatal:
-            self.error = error
+        """Say what is wrong. It ends the recording, but for a bad message that is forgiven; what
+        was accepted before is still transcribed."""
         logger.info("session %s: %s: %s", self.session, error.code, error.message)
-        await self._send(self.protocol.refuse(error, fatal=fatal))
-        if fatal and self.stream is not None:
+        is_begun = self.stream is not None
+        if is_begun and self.protocol.forgives and isinstance(error, BadMessage):
+            await self._send(self.protocol.refuse(error, fatal=False))
+            return
+        self.error = error
+        if not (is_begun and self.protocol.errors_last):
+            await self._tell_error()
+        if self.stream is not None:
             self.stream.close()
+
+    async def _tell_error(self) -> None:
+        if self.error is not None and not self.is_error_told:
+            self.is_error_told = True
+            await self._send(self.protocol.refuse(self.error, fatal=True))
 
     # ---- out
 
@@ -218,9 +239,10 @@ class Connection:
         while True:
             try:
                 async for event in stream:
-                    if isinstance(event, Done) and not (self.is_stopped or self.error):
-                        self.error = GoingAway("the server is shutting down")
-                        await self._send(self.protocol.refuse(self.error, fatal=True))
+                    if isinstance(event, Done):
+                        if not (self.is_stopped or self.error):
+                            self.error = GoingAway("the server is shutting down")
+                        await self._tell_error()
                     await self._send(self.protocol.encode(event))
                     self._check_outbox()
                 return
@@ -247,14 +269,17 @@ class Connection:
                 raise SlowReader from None
 
 
-async def close(socket: WebSocket, error: TranscriptionError | None) -> None:
-    code, reason = (1000, "") if error is None else (error.close_code, error.message)
+async def close(
+    socket: WebSocket, protocol: WireProtocol, error: TranscriptionError | None
+) -> None:
+    code, reason = protocol.closing(error)
     # RFC 6455 §5.5: a control frame holds 125 bytes, two of them the code.
     await socket.close(code, reason.encode()[:120].decode(errors="ignore"))
 
 
 async def turn_away(socket: WebSocket, protocol: WireProtocol, error: TranscriptionError) -> None:
-    """Accepted first: browsers show nothing of a refused handshake."""
+    """Accepted first: browsers show nothing of a refused handshake, and SDKs want to be told why
+    in the protocol's own words."""
     with contextlib.suppress(WebSocketDisconnect):
         await socket.accept(subprotocol=protocol.subprotocol)
         for message in protocol.refuse(error, fatal=True):
@@ -263,4 +288,4 @@ async def turn_away(socket: WebSocket, protocol: WireProtocol, error: Transcript
                 if isinstance(message, str)
                 else socket.send_bytes(message)
             )
-        await close(socket, error)
+        await close(socket, protocol, error)

@@ -4,7 +4,9 @@ TranscriptionError
 ├── BadMessage        a message, option or field is wrong                 close code 4400
 ├── BadAudio          the audio bytes are not what was announced          close code 4415
 ├── TooLarge          a frame, an upload or a recording is over its bound close code 1009
-├── TimedOut          idle, or longer than a session may be               close code 4408
+├── Unauthorized      without a key, or with a wrong one                  close code 1008
+├── TimedOut          nothing came for too long                           close code 4408
+│   └── Expired       longer than a session may be
 ├── Overloaded        refused so that the others keep their latency       close code 1013
 ├── GoingAway         the server is shutting down                         close code 1001
 └── EngineFailed      the model could not answer                          close code 1011
@@ -48,10 +50,20 @@ class TooLarge(TranscriptionError):
     http_status = 413
 
 
+class Unauthorized(TranscriptionError):
+    code = "unauthorized"
+    close_code = 1008
+    http_status = 401
+
+
 class TimedOut(TranscriptionError):
     code = "timed_out"
     close_code = 4408
     http_status = 408
+
+
+class Expired(TimedOut):
+    pass
 
 
 class Overloaded(TranscriptionError):

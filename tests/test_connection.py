@@ -14,10 +14,9 @@ from starlette.websockets import WebSocket
 from batch.engine import Engine
 from batch.stream import Stream
 from server.connection import Connection
-from server.limits import Limits
+from server.protocols.base import Handshake
 from server.protocols.native import Native
 from server.websocket import BoundedWebSocket
-from streaming.options import SessionOptions
 
 FRAME = bytes(640)
 
@@ -26,7 +25,7 @@ FRAME = bytes(640)
 async def url(engine: Engine) -> AsyncIterator[str]:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
-        await Connection(socket, Native({}, [], SessionOptions()), engine, Limits()).run()
+        await Connection(socket, Native(Handshake()), engine).run()
 
     config = uvicorn.Config(
         app,

@@ -6,7 +6,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from server.protocols.base import Audio, Configure, Finalize, Mark, Start, Stop
+from server.protocols.base import Audio, Configure, Finalize, Handshake, Mark, Start, Stop
 from server.protocols.native import Native
 from streaming.errors import BadAudio, BadMessage, Overloaded
 from streaming.events import (
@@ -25,7 +25,7 @@ from streaming.options import AudioFormat, EndpointingOptions, SessionOptions
 
 
 def native(*offered: str, defaults: SessionOptions | None = None) -> Native:
-    return Native({}, list(offered), defaults or SessionOptions())
+    return Native(Handshake(offered=offered, options=defaults or SessionOptions()))
 
 
 def started(**fields: object) -> Native:
@@ -157,7 +157,7 @@ def test_a_second_start_is_refused() -> None:
 
 def test_options_do_not_go_into_the_address() -> None:
     with pytest.raises(BadMessage) as error:
-        Native({"sample_rate": "8000"}, [], SessionOptions())
+        Native(Handshake({"sample_rate": "8000"})).open()
     assert error.value.field == "sample_rate"
 
 

@@ -8,7 +8,16 @@ import msgpack
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.protocols.base import Audio, Configure, Finalize, Mark, Message, Start, Stop
+from server.protocols.base import (
+    Audio,
+    Configure,
+    Finalize,
+    Handshake,
+    Mark,
+    Message,
+    Start,
+    Stop,
+)
 from server.protocols.native import JSON, MSGPACK, Native
 from streaming.errors import BadAudio, BadMessage
 from streaming.options import AudioFormat, EndpointingOptions, SessionOptions
@@ -57,7 +66,7 @@ def messages(draw: st.DrawFn) -> Fields:
 
 
 def protocol(*offered: str, is_started: bool) -> Native:
-    native = Native({}, list(offered), SessionOptions())
+    native = Native(Handshake(offered=offered))
     if is_started:
         start = {"type": "start", "channels": 2}
         native.decode(msgpack.packb(start) if native.packed else json.dumps(start))

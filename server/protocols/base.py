@@ -1,10 +1,12 @@
 """What a WebSocket dialect is: messages in, commands out; events in, messages out. Pure."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from batch.backends.base import ModelInfo
+from server.limits import Limits
 from streaming.errors import TranscriptionError
 from streaming.events import Event
 from streaming.options import AudioFormat, SessionOptions
@@ -47,24 +49,49 @@ class Stop:
 Command = Start | Audio | Configure | Finalize | Mark | Stop
 
 
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What is known of a connection before its first message, who may connect having been seen to.
+
+    `offered`: the subprotocols the client named. `options`: what it may leave out. `limits`: what
+    this client may take; a protocol may keep to less.
+    """
+
+    query: Mapping[str, str] = field(default_factory=dict)
+    offered: tuple[str, ...] = ()
+    options: SessionOptions = field(default_factory=SessionOptions)
+    limits: Limits = field(default_factory=Limits)
+    clock: Callable[[], float] = time.monotonic
+
+
 class WireProtocol(Protocol):
     """One object a connection."""
 
     path: ClassVar[str]
+    forgives: ClassVar[bool]
+    """After the start, whether a bad message is answered and otherwise as if never sent. Else it
+    ends the recording, as any other error does: what was accepted before is still transcribed."""
+    errors_last: ClassVar[bool]
+    """Whether the error that ends a recording is told after what is still transcribed, in the place
+    of the end; else at once."""
 
-    def __init__(
-        self, query: Mapping[str, str], offered: list[str], defaults: SessionOptions
-    ) -> None:
-        """`offered`: the subprotocols the client named. `defaults`: what it may leave out."""
+    def __init__(self, handshake: Handshake) -> None:
+        """Never raises: a client that is turned away is told so by one of these."""
 
     @property
     def subprotocol(self) -> str | None:
         """The one we choose."""
 
     @property
-    def audio_bytes_max(self) -> int | None:
-        """After the start: when each binary message is audio and nothing else, the longest that
-        `decode` takes; such a message need not be shown to it. Else None."""
+    def limits(self) -> Limits: ...
+
+    @property
+    def audible(self) -> range:
+        """The lengths of binary messages that are audio and that `decode` takes as they are: they
+        need not be shown to it. Looked up after each message that was."""
+
+    def open(self) -> Iterable[Command]:
+        """Commands that come before any message. Raises BadMessage."""
 
     def decode(self, message: Message) -> Iterable[Command]:
         """Raises BadMessage or BadAudio."""
@@ -77,3 +104,6 @@ class WireProtocol(Protocol):
     def encode(self, event: Event) -> Iterable[Message]: ...
 
     def refuse(self, error: TranscriptionError, *, fatal: bool) -> Iterable[Message]: ...
+
+    def closing(self, error: TranscriptionError | None) -> tuple[int, str]:
+        """Code and reason to close with: after an error, or after the end."""

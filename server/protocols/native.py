@@ -1,7 +1,7 @@
 """The native protocol, `stentor.v1`: docs/protocol.md is its specification."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, assert_never
 
@@ -15,6 +15,7 @@ from server.protocols.base import (
     Command,
     Configure,
     Finalize,
+    Handshake,
     Mark,
     Message,
     Start,
@@ -95,25 +96,32 @@ TYPES: dict[str, type[BaseModel]] = {
 
 class Native:
     path: ClassVar[str] = "/v1/stream"
+    forgives: ClassVar[bool] = True
+    errors_last: ClassVar[bool] = False
 
-    def __init__(
-        self, query: Mapping[str, str], offered: list[str], defaults: SessionOptions
-    ) -> None:
-        if query:
-            raise BadMessage(
-                f"{next(iter(query))}: options go into the start message, not into the address",
-                field=next(iter(query)),
-            )
-        self.subprotocol = next((name for name in offered if name in (JSON, MSGPACK)), None)
+    def __init__(self, handshake: Handshake) -> None:
+        self.query = handshake.query
+        self.limits = handshake.limits
+        known = (name for name in handshake.offered if name in (JSON, MSGPACK))
+        self.subprotocol = next(known, None)
         self.packed = self.subprotocol == MSGPACK
-        self.options = defaults
+        self.options = handshake.options
         self.audio: AudioFormat | None = None
 
     # ---- in
 
     @property
-    def audio_bytes_max(self) -> int | None:
-        return None if self.packed or self.audio is None else _longest(self.audio)
+    def audible(self) -> range:
+        if self.packed or self.audio is None:
+            return range(0)
+        return range(_longest(self.audio) + 1)
+
+    def open(self) -> Iterable[Command]:
+        if self.query:
+            name = next(iter(self.query))
+            message = f"{name}: options go into the start message, not into the address"
+            raise BadMessage(message, field=name)
+        return ()
 
     def decode(self, message: Message) -> Iterable[Command]:
         if isinstance(message, bytes) and not self.packed:
@@ -287,6 +295,9 @@ class Native:
             "close_code": error.close_code if fatal else None,
         }
         return [self._message("error", fields)]
+
+    def closing(self, error: TranscriptionError | None) -> tuple[int, str]:
+        return (1000, "") if error is None else (error.close_code, error.message)
 
 
 def _longest(audio: AudioFormat) -> int:
