@@ -62,7 +62,11 @@ def create_app(config: Config, engine: Engine, metrics: Metrics) -> Starlette:
 
     uploads = Uploads(config.files)
     routes: list[BaseRoute] = [
-        *(WebSocketRoute(p.path, _socket(p, config, engine)) for p in PROTOCOLS),
+        *(
+            WebSocketRoute(path, _socket(protocol, config, engine))
+            for protocol in PROTOCOLS
+            for path in protocol.paths
+        ),
         *(route for api in FILE_APIS for route in api.routes(engine, uploads, config.session)),
         *(route for api in JOB_APIS for route in api.routes(jobs, uploads, config.session)),
         *_operations(engine, metrics),

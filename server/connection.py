@@ -207,6 +207,7 @@ class Connection:
         await self._send(self.protocol.ready(self.session, model, command))
         self.writer = asyncio.create_task(self._write(self.stream))
         self.writer.add_done_callback(lambda _: self.patience.interrupt())
+        self.limits = self.protocol.limits
         self.patience.change(self.limits.idle_seconds_max)
         self.audible = self.protocol.audible
         extensions = self.socket.scope.get("extensions", {})

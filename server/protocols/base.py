@@ -54,20 +54,22 @@ class Handshake:
     """What is known of a connection before its first message, who may connect having been seen to.
 
     `offered`: the subprotocols the client named. `options`: what it may leave out. `limits`: what
-    this client may take; a protocol may keep to less.
+    this client may take; a protocol may keep to less. `came_at` is UNIX time, `began` the clock's.
     """
 
     query: Mapping[str, str] = field(default_factory=dict)
     offered: tuple[str, ...] = ()
     options: SessionOptions = field(default_factory=SessionOptions)
     limits: Limits = field(default_factory=Limits)
+    came_at: float = field(default_factory=time.time)
     clock: Callable[[], float] = time.monotonic
+    began: float = field(default_factory=time.monotonic)
 
 
 class WireProtocol(Protocol):
     """One object a connection."""
 
-    path: ClassVar[str]
+    paths: ClassVar[tuple[str, ...]]
     forgives: ClassVar[bool]
     """After the start, whether a bad message is answered and otherwise as if never sent. Else it
     ends the recording, as any other error does: what was accepted before is still transcribed."""

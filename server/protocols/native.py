@@ -95,7 +95,7 @@ TYPES: dict[str, type[BaseModel]] = {
 
 
 class Native:
-    path: ClassVar[str] = "/v1/stream"
+    paths: ClassVar[tuple[str, ...]] = ("/v1/stream",)
     forgives: ClassVar[bool] = True
     errors_last: ClassVar[bool] = False
 

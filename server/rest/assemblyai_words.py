@@ -111,7 +111,7 @@ def _edited(words: list[Said], language: str, asked: TranscriptOptions) -> list[
     if not asked.format_text:
         words = [replace(word, text=word.text.lower()) for word in words]
     if asked.filter_profanity:
-        words = [replace(word, text=_starred(word.text, language)) for word in words]
+        words = [replace(word, text=starred(word.text, language)) for word in words]
     return words
 
 
@@ -157,7 +157,8 @@ def _without_marks(words: Iterable[Said]) -> list[Said]:
     return found
 
 
-def _starred(text: str, language: str) -> str:
+def starred(text: str, language: str) -> str:
+    """A word that is profane, but for its first letter."""
     core = bare(text)
     if not profanity(language).fullmatch(core):
         return text

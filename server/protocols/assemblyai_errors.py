@@ -1,0 +1,60 @@
+"""What goes wrong → AssemblyAI's codes and texts. The code of an `Error` is that of the close."""
+
+from typing import Final
+
+from streaming.errors import (
+    BadAudio,
+    BadMessage,
+    Expired,
+    GoingAway,
+    Overloaded,
+    TimedOut,
+    TooLarge,
+    TranscriptionError,
+)
+
+UNAUTHORIZED: Final = 1008
+CANCELLED: Final = 3005
+INVALID: Final = 3006
+WRONG_LENGTH: Final = 3007
+EXPIRED: Final = 3008
+FULL: Final = 3009
+
+
+class WrongLength(BadAudio):
+    """A message of audio is too short or too long."""
+
+    close_code = WRONG_LENGTH
+
+
+def code_and_text(error: TranscriptionError) -> tuple[int, str]:
+    match error:
+        case WrongLength() | TooLarge():
+            return WRONG_LENGTH, f"Input Duration Error: {error.message}"
+        case Expired():
+            return EXPIRED, f"Session Expired: {error.message}"
+        case TimedOut():
+            return INVALID, f"Session terminated due to inactivity: {error.message}"
+        case BadMessage() | BadAudio():
+            allowed = f"; allowed: {error.allowed}" if error.allowed else ""
+            return INVALID, error.message + allowed
+        case Overloaded():
+            return FULL, f"Too many concurrent sessions: {error.message}"
+        case GoingAway():
+            return CANCELLED, "Session Cancelled: the server is shutting down"
+        case _ if error.close_code == UNAUTHORIZED:
+            return UNAUTHORIZED, f"Unauthorized Connection: {error.message}"
+        case _:
+            return CANCELLED, "Session Cancelled: An error occurred"
+
+
+def invalid(error: BadMessage) -> BadMessage:
+    """A wrong value in the API's words."""
+    rest = error.message.removeprefix(f"{error.field}: ")
+    message = f"User Input Validation Error: Invalid '{error.field}': {rest}"
+    return BadMessage(message, field=error.field, allowed=error.allowed)
+
+
+def unavailable(name: str) -> BadMessage:
+    message = f"User Input Validation Error: {name} is not available on this server"
+    return BadMessage(message, field=name)
