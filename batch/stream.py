@@ -12,6 +12,7 @@ import numpy as np
 
 from batch.live_container import LiveContainer
 from batch.observer import Lane
+from batch.opus import OpusDecoder
 from streaming.audio import AudioDecoder, Pcm
 from streaming.errors import BadAudio, BadMessage, TranscriptionError
 from streaming.events import Done, Event, Final, Marked, Partial, Warned
@@ -46,7 +47,7 @@ class Stream:
         self.lane = lane
         self.buffer_max = room
         self.loop = asyncio.get_running_loop()
-        self.decoder: AudioDecoder | None = None
+        self.decoder: AudioDecoder | OpusDecoder | None = None
         self.container: LiveContainer | None = None
         if audio.is_container:
             self.container = LiveContainer(
@@ -55,6 +56,8 @@ class Stream:
                 self._from_thread(self.fail),
                 self._from_thread(self._end),
             )
+        elif audio.is_compressed:
+            self.decoder = OpusDecoder(mixed=audio.channels == 1)
         else:
             self.decoder = AudioDecoder(audio.encoding, audio.sample_rate, audio.channels)
         # what has happened
@@ -75,6 +78,11 @@ class Stream:
     @property
     def options(self) -> SessionOptions:
         return self.sessions[0].options
+
+    @property
+    def received(self) -> int:
+        """Samples of each channel, at 16 kHz."""
+        return self.sessions[0].buffer.end
 
     # ---- what the holder says
 
@@ -188,7 +196,7 @@ class Stream:
             if len(self.sessions) > 1:
                 self.fail(
                     BadAudio(
-                        f"the container has {pcm.shape[1]} channels, not {len(self.sessions)}",
+                        f"the audio has {pcm.shape[1]} channels, not {len(self.sessions)}",
                         field="channels",
                         allowed=f"1 to mix them, or {pcm.shape[1]}",
                     )

@@ -26,6 +26,7 @@ from server.protocols.base import Handshake, WireProtocol
 from server.readiness import problems
 from server.rest import assemblyai, assemblyai_job, container, native, native_jobs, openai
 from server.rest.upload import Uploads
+from server.webhooks import Webhooks
 
 FILE_APIS = (native, openai, container)
 JOB_APIS = (native_jobs, assemblyai)
@@ -51,6 +52,8 @@ def create_app(config: Config, engine: Engine, metrics: Metrics) -> Starlette:
     seconds_max = config.files.duration_seconds_max
     jobs = JobDoor(JobSetting(config.jobs, config.fetch, engine, seconds_max, DIALECTS))
 
+    webhooks = Webhooks(config.fetch, config.jobs)
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with engine, jobs:
@@ -59,11 +62,12 @@ def create_app(config: Config, engine: Engine, metrics: Metrics) -> Starlette:
             gc.collect()
             gc.freeze()
             yield
+            await webhooks.close()
 
     uploads = Uploads(config.files)
     routes: list[BaseRoute] = [
         *(
-            WebSocketRoute(path, _socket(protocol, config, engine))
+            WebSocketRoute(path, _socket(protocol, config, engine, webhooks))
             for protocol in PROTOCOLS
             for path in protocol.paths
         ),
@@ -80,12 +84,12 @@ def create_app(config: Config, engine: Engine, metrics: Metrics) -> Starlette:
 
 
 def _socket(
-    protocol: type[WireProtocol], config: Config, engine: Engine
+    protocol: type[WireProtocol], config: Config, engine: Engine, webhooks: Webhooks
 ) -> Callable[[WebSocket], object]:
     async def endpoint(socket: WebSocket) -> None:
         offered = tuple(socket.scope.get("subprotocols", ()))
         handshake = Handshake(socket.query_params, offered, config.session, config.limits)
-        await Connection(socket, protocol(handshake), engine).run()
+        await Connection(socket, protocol(handshake), engine, webhooks).run()
 
     return endpoint
 

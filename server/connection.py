@@ -23,6 +23,7 @@ from server.protocols.base import (
     Stop,
     WireProtocol,
 )
+from server.webhooks import Webhooks
 from server.websocket import EAR
 from streaming.errors import (
     BadMessage,
@@ -46,11 +47,18 @@ class SlowReader(Exception):
 class Connection:
     """Two tasks: reading from the socket, and writing to it once there is a stream."""
 
-    def __init__(self, socket: WebSocket, protocol: WireProtocol, engine: Engine) -> None:
+    def __init__(
+        self,
+        socket: WebSocket,
+        protocol: WireProtocol,
+        engine: Engine,
+        webhooks: Webhooks | None = None,
+    ) -> None:
         # for the connection's life
         self.socket = socket
         self.protocol = protocol
         self.engine = engine
+        self.webhooks = webhooks
         self.limits = protocol.limits
         self.session = str(uuid.uuid4())
         self.loop = asyncio.get_running_loop()
@@ -59,6 +67,7 @@ class Connection:
         self.patience = Patience(self.limits.start_seconds_max, self.ends_at)
         self.stream: Stream | None = None
         self.writer: asyncio.Task[None] | None = None
+        self.beater: asyncio.Task[None] | None = None
         self.audible = range(0)  # lengths of messages that are audio; see WireProtocol
         self.error: TranscriptionError | None = None  # why the connection is being closed
         self.is_error_told = False
@@ -77,10 +86,13 @@ class Connection:
         finally:
             if self.stream is not None:
                 self.stream.abandon()
-            if self.writer is not None:
-                self.writer.cancel()
+            for task in filter(None, (self.beater, self.writer)):
+                task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, SlowReader):
-                    await self.writer
+                    await task
+            notice = self.protocol.notice()
+            if notice is not None and self.webhooks is not None:
+                self.webhooks.tell(notice)
 
     async def _serve(self) -> None:
         try:
@@ -114,12 +126,18 @@ class Connection:
         while not (self.is_stopped or self.error or self._is_written()):
             message = await self._receive()
             await self._take(partial(self.protocol.decode, message))
-            self.audible = self.protocol.audible
+            self._look_again()
             self._check_outbox()
             count += 1
             if count % MESSAGES_A_TURN == 0:
                 # receive() does not wait while messages are queued: let the others have the loop.
                 await asyncio.sleep(0)
+
+    def _look_again(self) -> None:
+        """What a message may have changed."""
+        self.audible = self.protocol.audible
+        if self.beater is None and self.stream is not None and self.protocol.beat_seconds:
+            self.beater = asyncio.create_task(self._beat(self.stream))
 
     async def _take(self, commands: Callable[[], Iterable[Command]]) -> None:
         try:
@@ -209,7 +227,7 @@ class Connection:
         self.writer.add_done_callback(lambda _: self.patience.interrupt())
         self.limits = self.protocol.limits
         self.patience.change(self.limits.idle_seconds_max)
-        self.audible = self.protocol.audible
+        self._look_again()
         extensions = self.socket.scope.get("extensions", {})
         if EAR in extensions and self.audible:
             extensions[EAR]["hear_with"](partial(self._hear, self.stream))
@@ -241,6 +259,8 @@ class Connection:
             try:
                 async for event in stream:
                     if isinstance(event, Done):
+                        if self.beater is not None:
+                            self.beater.cancel()
                         if not (self.is_stopped or self.error):
                             self.error = GoingAway("the server is shutting down")
                         await self._tell_error()
@@ -252,6 +272,13 @@ class Connection:
                     await self._object(error)
                 if isinstance(error, (EngineFailed, GoingAway)):
                     return
+
+    async def _beat(self, stream: Stream) -> None:
+        with contextlib.suppress(WebSocketDisconnect, SlowReader):  # others find out themselves
+            while seconds := self.protocol.beat_seconds:
+                await asyncio.sleep(seconds)
+                await self._send(self.protocol.beat(stream.received))
+        self.beater = None
 
     def _check_outbox(self) -> None:
         waiting = 0 if self.stream is None else len(self.stream.events)

@@ -119,6 +119,16 @@ class SpeechEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Progressed:
+    """So far the audio has been listened to. Sent every `progress_ms` of it."""
+
+    at: int
+    speech_probability: float  # the highest of a hop since the report before
+    speaking: bool  # inside an utterance
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Partial:
     """A hypothesis that may change, except for its leading stable words, which will not."""
 
@@ -146,10 +156,20 @@ class Final:
     channel: int = 0
     lag_ms: float = 0.0  # since the endpoint was decided; stamped by the engine
     end_confidence: float = 0.0
+    # Cut for its length: the speaker has not been silent for as long as ends an utterance.
+    continues: bool = False
     # As the model judges its answer; the worst of the answers where there are several.
     log_probability: float = 0.0
     no_speech_probability: float = 0.0
     compression_ratio: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """After a final that `continues`: nothing has continued it for as long as ends an utterance."""
+
+    at: int
+    channel: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,4 +207,6 @@ class Done:
     accounts: tuple[Account, ...] = field(default=())
 
 
-Event = SpeechStarted | SpeechEnded | Partial | Final | Marked | Warned | Done
+Event = (
+    SpeechStarted | SpeechEnded | Progressed | Partial | Final | TurnEnded | Marked | Warned | Done
+)

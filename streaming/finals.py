@@ -25,6 +25,7 @@ class Finals:
         self.channel = requests.terms.channel
         self.ledger = Ledger()
         self.ending: deque[Utterance] = deque()
+        self.end_confidence = 0.0  # of the last final
 
     def add(self, utterance: Utterance, known: Hypothesis | None) -> None:
         """`known`: the hypothesis of all its speech, if there is a good one."""
@@ -142,6 +143,7 @@ class Finals:
         self.ledger.settle(utterance.start, "silence")
         for part in utterance.parts:
             events += self._settle(part)
+        self.end_confidence = heard[-1].end_probability if heard else 0.0
         final = Final(
             utterance=utterance.number,
             start=utterance.onset,
@@ -151,7 +153,8 @@ class Finals:
             language_probability=sure,
             reason=utterance.reason,
             channel=self.channel,
-            end_confidence=heard[-1].end_probability if heard else 0.0,
+            end_confidence=self.end_confidence,
+            continues=utterance.continues,
             log_probability=min((h.log_probability for h in heard), default=0.0),
             no_speech_probability=max((h.no_speech_probability for h in heard), default=0.0),
             compression_ratio=max((h.compression_ratio for h in heard), default=1.0),

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streaming.audio import ENCODINGS
 
-Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw", "webm_opus", "ogg_opus"]
+Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw", "opus", "webm_opus", "ogg_opus"]
 RATE_MIN, RATE_MAX = 8_000, 96_000
 CHANNELS_MAX = 8
 
@@ -19,19 +19,23 @@ class AudioFormat(Options):
     """What the bytes of a stream are."""
 
     encoding: Encoding = "pcm_s16le"
-    """Sample encoding; the two opus forms are containers that carry their own rate."""
+    """Sample encoding; the opus forms carry their own rate: packets, or one of two containers."""
     sample_rate: Annotated[int, Field(ge=RATE_MIN, le=RATE_MAX, strict=True)] = 16_000
     """Samples a second of the audio sent, in Hz."""
     channels: Annotated[int, Field(ge=1, le=CHANNELS_MAX, strict=True)] = 1
     """Interleaved channels; each gets a transcript of its own."""
 
     @property
-    def is_container(self) -> bool:
+    def is_compressed(self) -> bool:
         return self.encoding not in ENCODINGS
 
     @property
+    def is_container(self) -> bool:
+        return self.is_compressed and self.encoding != "opus"
+
+    @property
     def frame_bytes(self) -> int:
-        """Bytes of one sample of every channel."""
+        """Bytes of one sample of every channel, of what is not compressed."""
         return ENCODINGS[self.encoding] * self.channels
 
 
@@ -49,7 +53,7 @@ class EndpointingOptions(Options):
     silence_confident_ms: Annotated[int, Field(ge=64, le=10_000)] = 384
     """Silence that ends it when the words end a sentence with `end_confidence`."""
     end_confidence: Annotated[float, Field(ge=0, le=1)] = 0.7
-    """How sure the words must make us that the speaker has finished, 0 to 1."""
+    """How sure the words must make us that the speaker has finished; 0 always is, 1 never."""
     utterance_seconds_max: Annotated[float, Field(ge=1, le=300)] = 30.0
     """A longer utterance is cut, at a pause if there is one; the model's window may cut earlier."""
 
@@ -67,6 +71,8 @@ class SessionOptions(Options):
     """Translate means into English."""
     partials: bool = True
     """Send hypotheses while the speaker is still speaking."""
+    progress_ms: Annotated[int, Field(ge=0, le=60_000)] = 0
+    """Audio from one report of what was heard to the next; 0 sends none."""
     partial_interval_ms: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Least audio between two partials of a stream; 0 means as often as the machine can."""
     word_times: Literal["all", "final", "none"] = "all"

@@ -3,7 +3,8 @@
 A hop is 512 samples. An utterance begins when speech has lasted `speech_ms_min`, and ends after
 enough silence. How much is enough depends on what the words say and on how long it has lasted:
 from half the longest utterance on, ever shorter pauses will do, so that a long speaker is cut
-between phrases and not in the middle of a word.
+between phrases and not in the middle of a word. After such a cut it is still told when the silence
+has become as long as ends any utterance.
 """
 
 from enum import Enum, auto
@@ -21,6 +22,8 @@ class Step(Enum):
     NOTHING = auto()
     STARTED = auto()
     ENDED = auto()
+    PAUSED = auto()  # ended as well, at a pause that is enough only because it is long
+    SETTLED = auto()  # after PAUSED: the silence is now as long as ends any utterance
     FULL = auto()  # as long as an utterance may be, and still speaking
 
 
@@ -34,12 +37,13 @@ class Segmenter:
         self.position = 0  # the end of the last hop
         self.onset: int | None = None  # where the speech we are in began
         self.speaking = False  # inside an utterance
+        self.paused = False  # after an utterance, in a silence too short to end any
         self.speech_end = 0  # the end of the last hop with speech
         self.history: list[float] = []  # probabilities since the onset, for finding a pause
 
     @property
     def silence(self) -> int:
-        """Samples since the last speech, inside an utterance."""
+        """Samples since the last speech that belonged to an utterance."""
         return self.position - self.speech_end
 
     def push(self, probability: float, end_confidence: float = 0.0) -> Step:
@@ -47,22 +51,25 @@ class Segmenter:
         self.position += HOP
         if self.speaking:
             return self._inside(probability, end_confidence)
-        return self._outside(probability)
+        return self._outside(probability, end_confidence)
 
-    def _outside(self, probability: float) -> Step:
+    def _outside(self, probability: float, end_confidence: float) -> Step:
         threshold = (
             self.options.speech_threshold if self.onset is None else self.options.silence_threshold
         )
         if probability < threshold:
             self.onset = None
             self.history.clear()
+            if self.paused and self.silence >= self.silence_wanted(end_confidence):
+                self.paused = False
+                return Step.SETTLED
             return Step.NOTHING
         if self.onset is None:
             self.onset = self.position - HOP
         self.history.append(probability)
         if self.position - self.onset < samples(self.options.speech_ms_min):
             return Step.NOTHING
-        self.speaking = True
+        self.speaking, self.paused = True, False
         self.speech_end = self.position
         return Step.STARTED
 
@@ -71,22 +78,30 @@ class Segmenter:
         self.history.append(probability)
         if probability >= self.options.silence_threshold:
             self.speech_end = self.position
-        if self.silence and self.silence >= self.silence_needed(end_confidence):
-            return Step.ENDED
+        if self.silence:
+            wanted = self.silence_wanted(end_confidence)
+            if self.silence >= wanted:
+                return Step.ENDED
+            if self.silence >= self._shortened(wanted):
+                self.paused = True
+                return Step.PAUSED
         if self.position - self.onset + self.preroll >= self.longest:
             return Step.FULL
         return Step.NOTHING
 
-    def silence_needed(self, end_confidence: float) -> int:
-        """Samples of silence that end the open utterance."""
-        assert self.onset is not None
-        confident = end_confidence >= self.options.end_confidence
-        wanted = self.options.silence_ms
-        if confident:
+    def silence_wanted(self, end_confidence: float) -> int:
+        """Samples of silence that end an utterance of any length."""
+        wanted, sure = self.options.silence_ms, self.options.end_confidence
+        if sure <= end_confidence and sure < 1:
             wanted = min(wanted, self.options.silence_confident_ms)
+        return samples(wanted)
+
+    def _shortened(self, wanted: int) -> int:
+        """Samples of silence that end the open utterance, as long as it is."""
+        assert self.onset is not None
         spoken = (self.position - self.onset) / self.longest
         slack = min(max(2 * spoken - 1, 0.0), 1.0)  # 0 up to half the longest, then up to 1
-        return round(samples(wanted) * (1 - slack) + min(SILENCE_MIN, samples(wanted)) * slack)
+        return round(wanted * (1 - slack) + min(SILENCE_MIN, wanted) * slack)
 
     def quietest(self, low: int, high: int) -> tuple[int, float]:
         """The least speech-like place of [low, high): its position and smoothed probability."""

@@ -21,9 +21,11 @@ from streaming.events import (
     Kind,
     Marked,
     Partial,
+    Progressed,
     Reason,
     SpeechEnded,
     SpeechStarted,
+    TurnEnded,
     Word,
     samples,
 )
@@ -60,6 +62,9 @@ class Session:
         self.open: Utterance | None = None
         self.controls: deque[tuple[int, str, str]] = deque()  # position, what, marker
         self.markers: deque[tuple[int, str]] = deque()
+        # since the last report
+        self.reported = 0
+        self.loudest = 0.0  # of the speech probabilities
         # to be drained
         self.events: list[Event] = []
 
@@ -110,18 +115,38 @@ class Session:
 
     def score(self, probability: float) -> None:
         """The speech probability of the next hop."""
-        known = self._known(self.open) if self.open is not None else None
-        match self.segmenter.push(probability, known.end_probability if known else 0.0):
+        match self.segmenter.push(probability, self._end_confidence()):
             case Step.STARTED:
                 self._begin()
             case Step.ENDED:
                 self._end(self.segmenter.position, Reason.SILENCE)
+            case Step.PAUSED:
+                self._end(self.segmenter.position, Reason.SILENCE, continues=True)
+            case Step.SETTLED:
+                self._end_turn()
             case Step.FULL:
                 self._cut()
             case Step.NOTHING:
                 pass
         self._ask()
         self._obey()
+        if self.options.progress_ms:
+            self._report(probability)
+
+    def _end_confidence(self) -> float:
+        """How sure the words make us that the speaker has finished, in the silence after them."""
+        if self.open is not None:
+            known = self._known(self.open)
+            return known.end_probability if known else 0.0
+        return 0.0 if self.finals.ending else self.finals.end_confidence
+
+    def _report(self, probability: float) -> None:
+        self.loudest = max(self.loudest, probability)
+        at = self.segmenter.position
+        if at - self.reported >= samples(self.options.progress_ms):
+            speaking = self.open is not None
+            self.events.append(Progressed(at, self.loudest, speaking, self.terms.channel))
+            self.reported, self.loudest = at, 0.0
 
     def _obey(self) -> None:
         """Carry out what the client said, once all whole hops before it are scored."""
@@ -131,6 +156,8 @@ class Session:
                 self.markers.append((at, marker))
             elif self.open is not None:
                 self._end(at, Reason.STOP if what == "close" else Reason.FINALIZE)
+            elif self.segmenter.paused:
+                self._end_turn()
         self._settle()
 
     # ---- utterances
@@ -146,13 +173,13 @@ class Session:
         )
         self.events.append(SpeechStarted(onset, self.terms.channel))
 
-    def _end(self, at: int, reason: Reason) -> None:
+    def _end(self, at: int, reason: Reason, *, continues: bool = False) -> None:
         """The open utterance is over; its final is taken or asked for."""
         utterance = self.open
         assert utterance is not None
         self.open = None
         self.ended.append(utterance.number)
-        utterance.reason = reason
+        utterance.reason, utterance.continues = reason, continues
         utterance.speech_end = min(self.segmenter.speech_end, at)
         utterance.end = max(min(utterance.speech_end + self.tail, at), utterance.start)
         utterance.heard = self._heard(utterance)
@@ -160,6 +187,14 @@ class Session:
             self.segmenter.end()
         self.events.append(SpeechEnded(utterance.speech_end, self.terms.channel))
         self.finals.add(utterance, self._known(utterance))
+
+    def _end_turn(self) -> None:
+        """The silence after an utterance that was cut for its length has become long enough."""
+        self.segmenter.paused = False
+        if self.finals.ending:
+            self.finals.ending[-1].continues = False
+        else:
+            self.events.append(TurnEnded(self.segmenter.position, self.terms.channel))
 
     def _heard(self, utterance: Utterance) -> quality.Heard:
         return quality.Heard(utterance.onset, tuple(self.segmenter.history))
@@ -181,7 +216,7 @@ class Session:
         utterance.candidate, utterance.early = None, -1
         speech_end = segmenter.speech_end
         segmenter.speech_end = min(speech_end, at)
-        self._end(at, Reason.LENGTH)
+        self._end(at, Reason.LENGTH, continues=True)
         segmenter.speech_end = max(speech_end, at)
         segmenter.split(at)
         context = tuple(t for w in utterance.shown if w.end <= at for t in w.tokens)

@@ -57,6 +57,7 @@ class Utterance:
     end: int = 0
     speech_end: int = 0
     reason: Reason = Reason.SILENCE
+    continues: bool = False  # cut for its length
     heard: quality.Heard = field(default_factory=lambda: quality.Heard(0, ()))
     parts: list[Part] = field(default_factory=list)
 

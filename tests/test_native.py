@@ -106,7 +106,11 @@ def test_an_unknown_subprotocol_is_not_selected() -> None:
         ({"sample_rate": 4000}, "sample_rate", "8000 to 96000"),
         ({"sample_rate": "16000"}, "sample_rate", "8000 to 96000"),
         ({"channels": 0}, "channels", "1 to 8"),
-        ({"encoding": "mp3"}, "encoding", "pcm_s16le, pcm_f32le, mulaw, alaw, webm_opus, ogg_opus"),
+        (
+            {"encoding": "mp3"},
+            "encoding",
+            "pcm_s16le, pcm_f32le, mulaw, alaw, opus, webm_opus, ogg_opus",
+        ),
         ({"task": "sing"}, "task", "transcribe, translate"),
         ({"word_times": True}, "word_times", "all, final, none"),
         ({"language": "english"}, "language", "auto or an ISO 639 code such as en"),

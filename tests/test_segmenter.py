@@ -63,7 +63,53 @@ def test_between_the_thresholds_speech_goes_on_but_does_not_begin() -> None:
 def test_a_long_utterance_ends_at_ever_shorter_pauses() -> None:
     segmenter = speaking(silence_ms=640, silence_confident_ms=640)
     push(segmenter, 0.9, 260)  # 9 of 10 s
-    assert push(segmenter, 0.0, 8)[0] is Step.ENDED
+    assert push(segmenter, 0.0, 8)[0] is Step.PAUSED
+
+
+def paused(**options: float) -> Segmenter:
+    """After 9 of 10 s of speech and a pause that was enough for those."""
+    segmenter = speaking(silence_ms=640, **options)
+    push(segmenter, 0.9, 260)
+    assert Step.PAUSED in [segmenter.push(0.0) for _ in range(8)]
+    segmenter.end()
+    return segmenter
+
+
+def test_after_a_cut_the_silence_that_was_asked_for_is_told_once() -> None:
+    segmenter = paused(silence_confident_ms=640)
+    assert push(segmenter, 0.0, 11) == []
+    assert push(segmenter, 0.0, 1) == [Step.SETTLED]
+    assert push(segmenter, 0.0, 100) == []
+
+
+def test_after_a_cut_confident_words_shorten_the_silence() -> None:
+    segmenter = paused(silence_confident_ms=320)
+    assert push(segmenter, 0.0, 1, confidence=0.9) == []
+    assert push(segmenter, 0.0, 1, confidence=0.9) == [Step.SETTLED]
+
+
+def test_speech_that_goes_on_after_a_cut_is_not_settled() -> None:
+    segmenter = paused()
+    assert push(segmenter, 0.9, 10) == [Step.STARTED]
+    assert push(segmenter, 0.0, 20) == [Step.ENDED]
+
+
+def test_a_click_after_a_cut_does_not_start_the_silence_anew() -> None:
+    segmenter = paused(silence_confident_ms=640)
+    assert push(segmenter, 0.9, 1) == []
+    assert push(segmenter, 0.0, 10) == []
+    assert push(segmenter, 0.0, 1) == [Step.SETTLED]
+
+
+def test_at_a_confidence_of_one_silence_alone_ends_an_utterance() -> None:
+    segmenter = speaking(silence_ms=320, silence_confident_ms=160, end_confidence=1)
+    assert push(segmenter, 0.0, 9, confidence=1.0) == []
+    assert push(segmenter, 0.0, 1, confidence=1.0) == [Step.ENDED]
+
+
+def test_at_a_confidence_of_nought_the_shorter_silence_is_always_enough() -> None:
+    segmenter = speaking(silence_ms=320, silence_confident_ms=160, end_confidence=0)
+    assert push(segmenter, 0.0, 5) == [Step.ENDED]
 
 
 def test_speech_without_a_pause_is_full_in_time() -> None:

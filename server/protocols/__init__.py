@@ -1,7 +1,8 @@
-"""The WebSocket dialects we speak: one line each."""
+"""The WebSocket dialects we speak: one line each. The last takes what paths are left."""
 
 from server.protocols.assemblyai import AssemblyAI
+from server.protocols.assemblyai_v2 import RealtimeV2
 from server.protocols.base import WireProtocol
 from server.protocols.native import Native
 
-PROTOCOLS: tuple[type[WireProtocol], ...] = (Native, AssemblyAI)
+PROTOCOLS: tuple[type[WireProtocol], ...] = (Native, RealtimeV2, AssemblyAI)

@@ -4,16 +4,20 @@ All is said in the query; the server speaks first. Times are whole ms, durations
 reader of AssemblyAI's Python client ends at a fraction.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Final
 
 from batch.backends.base import ModelInfo
-from server.protocols import assemblyai_options
+from server.protocols import assemblyai_options, messages
 from server.protocols.assemblyai_errors import code_and_text
 from server.protocols.assemblyai_frames import Frames
-from server.protocols.assemblyai_options import Parameters, audio_format, session_options
+from server.protocols.assemblyai_options import (
+    audio_format,
+    session_options,
+    webhook_headers,
+)
 from server.protocols.assemblyai_turns import Style, Turn, Turns, TurnWord, text_of
+from server.protocols.assemblyai_vitals import HEARTBEAT_SECONDS, Vitals
 from server.protocols.base import (
     Audio,
     Command,
@@ -21,11 +25,21 @@ from server.protocols.base import (
     Finalize,
     Handshake,
     Message,
+    Notice,
     Start,
     Stop,
 )
-from streaming.errors import BadMessage, TranscriptionError
-from streaming.events import SAMPLE_RATE, Done, Event, Partial, Warned
+from streaming.errors import BadMessage, Expired, TimedOut, TranscriptionError
+from streaming.events import (
+    SAMPLE_RATE,
+    Done,
+    Event,
+    Partial,
+    Progressed,
+    SpeechEnded,
+    TurnEnded,
+    Warned,
+)
 from streaming.events import Final as FinalEvent
 from streaming.options import SessionOptions
 
@@ -34,10 +48,12 @@ SESSION_SECONDS_MAX: Final = 3 * 3600.0
 SEE_ERROR: Final = "See Error message for details"  # a reason has no room for more
 # Of the warnings that are ours.
 WITHOUT_EFFECT, TRANSCRIPTION = 3101, 3102
+NOTICE_LENGTH_MAX: Final = 8 << 20  # characters of turns kept for a webhook
 
 
 class AssemblyAI:
-    paths: ClassVar[tuple[str, ...]] = ("/v3/ws", "/")
+    # The self-hosted server of AssemblyAI takes any.
+    paths: ClassVar[tuple[str, ...]] = ("/v3/ws", "/", "/{rest:path}")
     subprotocol: ClassVar[None] = None
     forgives: ClassVar[bool] = False
     errors_last: ClassVar[bool] = True
@@ -49,9 +65,14 @@ class AssemblyAI:
         self.limits = handshake.limits.model_copy(
             update={"session_seconds_max": seconds, "idle_seconds_max": seconds}
         )
-        self.parameters = Parameters()
+        self.parameters = assemblyai_options.read({})
         self.frames: Frames | None = None
         self.turns = Turns(Style())
+        self.vitals = Vitals()
+        self.session = ""
+        self.speaking = -1  # the last turn whose beginning was told
+        self.ends: list[dict[str, Any]] = []  # for the webhook
+        self.ends_length = 0
         self.is_refused = False
 
     # ---- in
@@ -75,7 +96,7 @@ class AssemblyAI:
         if isinstance(message, bytes):
             self.frames.check(len(message))
             return [Audio(message)]
-        fields = _fields(message)
+        fields = messages.read(message)
         match fields.get("type"):
             case "ForceEndpoint":
                 return [Finalize()]
@@ -100,6 +121,7 @@ class AssemblyAI:
     # ---- out
 
     def ready(self, session: str, model: ModelInfo, start: Start) -> Iterable[Message]:
+        self.session = session
         parameters = self.parameters
         expires_at = self.handshake.came_at + self.limits.session_seconds_max
         configuration = {
@@ -123,24 +145,42 @@ class AssemblyAI:
                 yield from self._told(self.turns.partial(event))
             case FinalEvent():
                 yield from self._told(self.turns.final(event))
+            case TurnEnded():
+                yield from self._told(self.turns.ended())
+            case SpeechEnded(at=at):
+                self.vitals.speech_ended(at)
+            case Progressed():
+                silence = self.vitals.progressed(event)
+                if silence is not None and self.parameters.acknowledge_silence:
+                    yield _message("Silence", **silence)
             case Warned(message=text):
                 yield _message("Warning", warning_code=TRANSCRIPTION, warning=text)
             case Done(accounts=accounts) if not self.is_refused:
-                lasted = self.handshake.clock() - self.handshake.began
                 yield _message(
                     "Termination",
                     audio_duration_seconds=round(accounts[0].received / SAMPLE_RATE),
-                    session_duration_seconds=round(lasted),
+                    session_duration_seconds=round(self._lasted()),
                 )
             case _:
                 pass
+
+    def _lasted(self) -> float:
+        """Seconds."""
+        return self.handshake.clock() - self.handshake.began
 
     def _told(self, turn: Turn | None) -> Iterator[Message]:
         if turn is None:
             return
         parameters = self.parameters
+        if parameters.is_pro and turn.order != self.speaking:
+            self.speaking = turn.order
+            sure = sum(word.confidence for word in turn.words) / max(len(turn.words), 1)
+            yield _message("SpeechStarted", timestamp=turn.start, confidence=round(sure, 4))
         if turn.is_end or parameters.include_partial_turns:
-            yield _message("Turn", **self._turn(turn))
+            fields = self._turn(turn)
+            if turn.is_end and parameters.webhook_url is not None:
+                self._keep({"type": "Turn", **fields})
+            yield _message("Turn", **fields)
 
     def _turn(self, turn: Turn) -> dict[str, Any]:
         words = turn.words
@@ -153,7 +193,7 @@ class AssemblyAI:
             "end_of_turn": turn.is_end,
             "transcript": transcript,
             "end_of_turn_confidence": round(turn.confidence, 4),
-            "utterance": transcript if turn.is_utterance else "",
+            "utterance": text_of(turn.utterance),
             "words": [_word(word) for word in turn.words],
         }
         if turn.is_end and self.parameters.language_detection and turn.language:
@@ -164,22 +204,34 @@ class AssemblyAI:
     def refuse(self, error: TranscriptionError, *, fatal: bool) -> Iterable[Message]:
         self.is_refused = True  # nothing follows an error
         code, text = code_and_text(error)
+        if isinstance(error, TimedOut) and not isinstance(error, Expired):
+            waited = f"No messages received for {self.limits.idle_seconds_max:g} seconds"
+            text = f"Session terminated due to inactivity: {waited}"
         return [_message("Error", error_code=code, error=text)]
+
+    @property
+    def beat_seconds(self) -> float:
+        return HEARTBEAT_SECONDS if self.parameters.session_heartbeat else 0.0
+
+    def beat(self, received: int) -> Iterable[Message]:
+        return [_message("Heartbeat", **self.vitals.heartbeat(received, self._lasted()))]
+
+    def _keep(self, end: dict[str, Any]) -> None:
+        self.ends_length += len(str(end))
+        if self.ends_length <= NOTICE_LENGTH_MAX:
+            self.ends.append(end)
+
+    def notice(self) -> Notice | None:
+        url = self.parameters.webhook_url
+        if url is None or not self.session:
+            return None
+        body = {"session_id": self.session, "messages": self.ends}
+        return Notice(url, webhook_headers(self.parameters), body)
 
     def closing(self, error: TranscriptionError | None) -> tuple[int, str]:
         if error is None:
             return 1000, "Session Ended"
         return code_and_text(error)[0], SEE_ERROR
-
-
-def _fields(message: str) -> dict[str, Any]:
-    try:
-        fields = json.loads(message)
-    except (ValueError, RecursionError) as error:
-        raise BadMessage(f"Invalid JSON: {error}"[:200]) from error
-    if not isinstance(fields, dict):
-        raise BadMessage(f"Invalid Message: {message[:60]}")
-    return fields
 
 
 def _word(word: TurnWord) -> dict[str, Any]:
@@ -193,5 +245,4 @@ def _word(word: TurnWord) -> dict[str, Any]:
 
 
 def _message(kind: str, **fields: Any) -> Message:
-    # What is not ASCII is escaped: half characters, which JSON allows, could not be sent.
-    return json.dumps({"type": kind, **fields}, separators=(",", ":"))
+    return messages.write(type=kind, **fields)

@@ -22,9 +22,13 @@ FULL: Final = 3009
 
 
 class WrongLength(BadAudio):
-    """A message of audio is too short or too long."""
+    """A message of audio is too short, or too long."""
 
     close_code = WRONG_LENGTH
+
+    def __init__(self, message: str, *, is_long: bool) -> None:
+        super().__init__(message, field="audio")
+        self.is_long = is_long
 
 
 def code_and_text(error: TranscriptionError) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from server.languages import code_of
 from server.protocols.assemblyai_errors import invalid, unavailable
+from server.protocols.assemblyai_vitals import SILENCE_MS
 from server.rest.assemblyai_options import WebAddress
 from server.validation import bad_message
 from streaming.errors import BadMessage
@@ -27,6 +28,7 @@ UNIVERSAL: Final = "universal-streaming-"
 ENCODINGS: Final[Mapping[str, Any]] = {
     "pcm_s16le": "pcm_s16le",
     "pcm_mulaw": "mulaw",
+    "opus": "opus",
     "ogg_opus": "ogg_opus",
 }
 
@@ -54,7 +56,7 @@ WITHOUT_EFFECT: Final = (
 )
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
     """A list is JSON in a query."""
     if not isinstance(value, str):
         return value
@@ -67,7 +69,7 @@ def _listed(value: object) -> object:
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Silence = Annotated[int, Field(ge=0, le=10**6)]
 Text = Annotated[str, Field(max_length=PROMPT_LENGTH_MAX)]
-Texts = Annotated[list[str], BeforeValidator(_listed)]
+Texts = Annotated[list[str], BeforeValidator(listed)]
 
 
 class Adjustable(BaseModel):
@@ -100,7 +102,7 @@ class Parameters(Adjustable):
     """The whole query."""
 
     sample_rate: Annotated[int, Field(ge=RATE_MIN, le=RATE_MAX)] = 16_000
-    encoding: Literal["pcm_s16le", "pcm_mulaw", "ogg_opus"] = "pcm_s16le"
+    encoding: Literal["pcm_s16le", "pcm_mulaw", "opus", "ogg_opus"] = "pcm_s16le"
     # Families, and not their members: there will be others, and all mean the model that runs here.
     speech_model: (
         Annotated[str, Field(pattern=r"^(universal-|u3-|whisper-rt)[a-z0-9.-]{0,40}$")] | None
@@ -160,6 +162,11 @@ def update(parameters: Parameters, fields: Mapping[str, Any]) -> Parameters:
     return parameters.model_copy(update=changes.model_dump(exclude_unset=True))
 
 
+def webhook_headers(parameters: Parameters) -> dict[str, str]:
+    name, value = parameters.webhook_auth_header_name, parameters.webhook_auth_header_value
+    return {name: value} if name and value else {}
+
+
 def _checked(model: type[Checked], fields: Mapping[str, Any]) -> Checked:
     try:
         return model.model_validate(fields)
@@ -184,6 +191,7 @@ def session_options(parameters: Parameters, defaults: SessionOptions) -> Session
         "languages": languages,
         "task": "transcribe",
         "partials": partials,
+        "progress_ms": _progress_ms(parameters),
         "word_times": "all",
         "keep_stable": True,
         "endpointing": _endpointing(parameters, defaults.endpointing),
@@ -197,13 +205,18 @@ def session_options(parameters: Parameters, defaults: SessionOptions) -> Session
     return defaults.model_copy(update=changes)
 
 
+def _progress_ms(parameters: Parameters) -> int:
+    wanted = parameters.acknowledge_silence or parameters.session_heartbeat
+    return SILENCE_MS if wanted else 0
+
+
 def _endpointing(parameters: Parameters, defaults: EndpointingOptions) -> EndpointingOptions:
     most = parameters.max_turn_silence
     changes: dict[str, float] = {
-        "silence_ms": _clamped(TURN_SILENCE_MS[parameters.is_pro] if most is None else most)
+        "silence_ms": clamped(TURN_SILENCE_MS[parameters.is_pro] if most is None else most)
     }
     if parameters.min_turn_silence is not None:
-        changes["silence_confident_ms"] = _clamped(parameters.min_turn_silence)
+        changes["silence_confident_ms"] = clamped(parameters.min_turn_silence)
     if parameters.end_of_turn_confidence_threshold is not None:
         changes["end_confidence"] = parameters.end_of_turn_confidence_threshold
     if parameters.vad_threshold is not None:
@@ -213,7 +226,8 @@ def _endpointing(parameters: Parameters, defaults: EndpointingOptions) -> Endpoi
     return defaults.model_copy(update=changes)
 
 
-def _clamped(silence_ms: int) -> int:
+def clamped(silence_ms: int) -> int:
+    """To what our endpointing takes."""
     return min(max(silence_ms, SILENCE_MS_MIN), SILENCE_MS_MAX)
 
 

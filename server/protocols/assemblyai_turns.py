@@ -1,17 +1,21 @@
 """Utterances → turns, whose final words never change again.
 
 A turn is told anew, whole, whenever it changes. The stable words of a partial are final: they are
-kept as they were told, whatever comes after. The end of a turn has all words final.
+kept as they were told, whatever comes after. The end of a turn has all words final. A turn has
+several utterances where they were cut for their length alone.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Final
 
 from server.render import milliseconds
 from server.rest.assemblyai_words import UNSPACED, bare, starred
 from streaming.events import Final as FinalEvent
 from streaming.events import Partial, Word
+
+TURN_MS_MAX: Final = 120_000  # a speaker who never pauses gets a turn every so often
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Turn:
     words: tuple[TurnWord, ...]
     start: int  # ms, where its speech began
     is_end: bool = False
-    is_utterance: bool = False  # all of an utterance is told
+    utterance: tuple[TurnWord, ...] = ()  # one of the turn's that is over now
     confidence: float = 0.0  # how sure the words make us that the speaker has finished
     language: str = ""
     language_confidence: float = 0.0
@@ -57,6 +61,8 @@ class Turns:
         self.order = 0
         self.start = 0
         self.is_told = False
+        self.settled: list[TurnWord] = []  # of utterances that are over
+        self.last: FinalEvent | None = None  # of these
         # the open utterance
         self.kept: list[TurnWord] = []  # told as final
         self.sources: list[Word] = []  # what they were made of
@@ -73,26 +79,39 @@ class Turns:
             self.kept += self._written(group, event.language, is_final=True)
             self.sources += group
         rest = _groups(event.words[len(self.sources) :], event.language)
-        words = [*self.kept]
+        words = [*self.settled, *self.kept]
         for group in rest:
             words += self._written(group, event.language, is_final=False)
         return self._tell(words, event) if words else None
 
     def final(self, event: FinalEvent) -> Turn | None:
-        """The end of the turn; None for one of which nothing was told and nothing is to be."""
+        """None where nothing was told of the turn, and nothing is to be."""
         words = [*self.kept]
         for group in _groups(self._unsaid(event.words), event.language):
             words += self._written(group, event.language, is_final=True)
         self.kept, self.sources = [], []
-        if not (words or self.is_told):
+        self.settled += words
+        if not (self.settled or self.is_told):
             return None
-        turn = self._tell(words, event)
-        self.is_told = False
+        self.last = event
+        turn = replace(self._tell(self.settled, event), utterance=tuple(words))
+        if event.continues and milliseconds(event.end) - self.start < TURN_MS_MAX:
+            return turn
+        return self._end(turn, event)
+
+    def ended(self) -> Turn | None:
+        """The speaker has not gone on after the last utterance. None where no turn is open."""
+        if self.last is None:
+            return None
+        return self._end(self._tell(self.settled, self.last), self.last)
+
+    def _end(self, turn: Turn, event: FinalEvent) -> Turn:
         self.order += 1
+        self.is_told, self.settled, self.last = False, [], None
         return replace(
             turn,
             is_end=True,
-            is_utterance=True,
+            utterance=turn.words,
             language=event.language,
             language_confidence=event.language_probability,
         )
@@ -118,6 +137,7 @@ class Turns:
         text = "".join(word.text for word in group)
         if not self.style.formatted:
             text = bare(text).lower()
+            text = text if text.strip("-") else ""
         if self.style.without_profanity:
             text = starred(text, language)
         if text:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from batch.backends.base import ModelInfo
 from server.limits import Limits
@@ -44,6 +44,15 @@ class Mark:
 @dataclass(frozen=True, slots=True)
 class Stop:
     pass
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a webhook is to be told."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: Mapping[str, Any]
 
 
 Command = Start | Audio | Configure | Finalize | Mark | Stop
@@ -106,6 +115,16 @@ class WireProtocol(Protocol):
     def encode(self, event: Event) -> Iterable[Message]: ...
 
     def refuse(self, error: TranscriptionError, *, fatal: bool) -> Iterable[Message]: ...
+
+    @property
+    def beat_seconds(self) -> float:
+        """How often `beat` has something to say, 0 for never. Looked up as `audible` is."""
+
+    def beat(self, received: int) -> Iterable[Message]:
+        """`received`: samples at 16 kHz."""
+
+    def notice(self) -> Notice | None:
+        """Once the connection is over."""
 
     def closing(self, error: TranscriptionError | None) -> tuple[int, str]:
         """Code and reason to close with: after an error, or after the end."""

@@ -29,8 +29,10 @@ from streaming.events import (
     Final,
     Marked,
     Partial,
+    Progressed,
     SpeechEnded,
     SpeechStarted,
+    TurnEnded,
     Warned,
     Word,
     join,
@@ -39,6 +41,8 @@ from streaming.events import (
 from streaming.options import AudioFormat, SessionOptions
 
 Checked = TypeVar("Checked", bound=BaseModel)
+
+Told = SpeechStarted | SpeechEnded | Progressed | Partial | Final | Marked | Warned | Done
 
 JSON, MSGPACK = "stentor.v1.json", "stentor.v1.msgpack"
 FRAME_SECONDS_MAX = 2
@@ -98,6 +102,7 @@ class Native:
     paths: ClassVar[tuple[str, ...]] = ("/v1/stream",)
     forgives: ClassVar[bool] = True
     errors_last: ClassVar[bool] = False
+    beat_seconds: ClassVar[float] = 0.0
 
     def __init__(self, handshake: Handshake) -> None:
         self.query = handshake.query
@@ -200,7 +205,7 @@ class Native:
             raise BadMessage("audio before start", field="type", allowed="start")
         longest = _longest(self.audio)
         if len(data) > longest:
-            what = "large" if self.audio.is_container else f"long: over {FRAME_SECONDS_MAX} s"
+            what = "large" if self.audio.is_compressed else f"long: over {FRAME_SECONDS_MAX} s"
             raise BadAudio(
                 f"audio: a frame of {len(data)} bytes is too {what}",
                 field="audio",
@@ -232,15 +237,24 @@ class Native:
         return [self._message("ready", fields)]
 
     def encode(self, event: Event) -> Iterable[Message]:
+        if isinstance(event, TurnEnded):
+            return ()  # here an utterance is an utterance
         kind, fields = self._event(event)
         return [self._message(kind, fields)]
 
-    def _event(self, event: Event) -> tuple[str, dict[str, Any]]:
+    def _event(self, event: Told) -> tuple[str, dict[str, Any]]:
         match event:
             case SpeechStarted(at=at, channel=channel):
                 return "speech_started", {"channel": channel, "at": seconds(at)}
             case SpeechEnded(at=at, channel=channel):
                 return "speech_ended", {"channel": channel, "at": seconds(at)}
+            case Progressed(at=at, channel=channel):
+                return "progress", {
+                    "channel": channel,
+                    "at": seconds(at),
+                    "speech_probability": round(event.speech_probability, 3),
+                    "speaking": event.speaking,
+                }
             case Partial():
                 stable = tuple(w for w in event.words if w.stable)
                 return "partial", {
@@ -296,13 +310,19 @@ class Native:
         }
         return [self._message("error", fields)]
 
+    def beat(self, received: int) -> Iterable[Message]:
+        return ()
+
+    def notice(self) -> None:
+        return None
+
     def closing(self, error: TranscriptionError | None) -> tuple[int, str]:
         return (1000, "") if error is None else (error.close_code, error.message)
 
 
 def _longest(audio: AudioFormat) -> int:
     """Bytes of a message of it."""
-    if audio.is_container:
+    if audio.is_compressed:
         return CONTAINER_BYTES_MAX
     return FRAME_SECONDS_MAX * audio.sample_rate * audio.frame_bytes
 

@@ -32,7 +32,11 @@ def routes(engine: Engine, uploads: Uploads, defaults: SessionOptions) -> list[B
         return JSONResponse({"status": status}, status_code=503 if found else 200)
 
     endpoint = FileEndpoint(Prediction(engine, uploads, defaults).respond, refusal)
-    return [Route("/health", health), Route("/predict", endpoint, methods=["POST"])]
+    return [
+        Route("/health", health),
+        Route("/v3/ws/health", health),  # of the self-hosted streaming server
+        Route("/predict", endpoint, methods=["POST"]),
+    ]
 
 
 class Prediction:

@@ -1,0 +1,28 @@
+"""JSON objects as text messages."""
+
+import json
+from typing import Any
+
+from streaming.errors import BadMessage
+
+SHOWN_MAX = 60
+
+
+class NotJson(BadMessage):
+    pass
+
+
+def read(message: str) -> dict[str, Any]:
+    """Raises NotJson, and BadMessage for what is not an object."""
+    try:
+        fields = json.loads(message)
+    except (ValueError, RecursionError) as error:
+        raise NotJson(f"Invalid JSON: {error}"[:200]) from error
+    if not isinstance(fields, dict):
+        raise BadMessage(f"Invalid Message: {message[:SHOWN_MAX]}")
+    return fields
+
+
+def write(**fields: Any) -> str:
+    # What is not ASCII is escaped: half characters, which JSON allows, could not be sent.
+    return json.dumps(fields, separators=(",", ":"))

@@ -1,0 +1,68 @@
+"""Webhooks told when a live session is over. What waits is lost when the server stops."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from batch.job_options import FetchOptions, JobOptions
+from server.protocols.base import Notice
+
+WAITING_MAX: Final = 1000
+CLOSE_SECONDS: Final = 3.0
+
+logger = logging.getLogger("server.webhooks")
+
+
+class Poster(Protocol):
+    async def post(
+        self, url: str, body: Mapping[str, Any], headers: Mapping[str, str], seconds: float
+    ) -> tuple[int | None, str]: ...
+
+
+def _load() -> Callable[[FetchOptions], Poster]:
+    from batch.fetch import Fetcher  # which a server without webhooks does not need
+
+    return Fetcher
+
+
+class Webhooks:
+    """As webhooks of jobs: through the guarded door, tried again after ever longer waits."""
+
+    def __init__(self, fetch: FetchOptions, options: JobOptions) -> None:
+        self.fetch = fetch
+        self.options = options
+        self.telling: set[asyncio.Task[None]] = set()
+
+    def tell(self, notice: Notice) -> None:
+        """Does not wait."""
+        if len(self.telling) >= WAITING_MAX:
+            logger.warning("%d webhooks wait already: one is not told", WAITING_MAX)
+            return
+        task = asyncio.create_task(self._tell(notice))
+        self.telling.add(task)
+        task.add_done_callback(self.telling.discard)
+
+    async def _tell(self, notice: Notice) -> None:
+        options = self.options
+        fetcher = (await asyncio.to_thread(_load))(self.fetch)
+        wait = options.webhook_wait_seconds
+        for number in range(1, options.webhook_tries_max + 1):
+            status, why = await fetcher.post(
+                notice.url, notice.body, notice.headers, options.webhook_seconds_max
+            )
+            if status is not None and status < 500 and not 300 <= status < 400:
+                return
+            logger.info("webhook of a session, try %d: %s", number, why or f"HTTP {status}")
+            if number < options.webhook_tries_max:
+                await asyncio.sleep(wait)
+                wait *= 2
+
+    async def close(self) -> None:
+        """Those being told have a moment to be so."""
+        if not self.telling:
+            return
+        _, late = await asyncio.wait(self.telling, timeout=CLOSE_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
