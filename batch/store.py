@@ -59,7 +59,7 @@ class Store:
 
     def get(self, job: str) -> Job | None:
         with self.engine.connect() as c:
-            row = c.execute(self._select().where(jobs.c.id == job)).mappings().first()
+            row = c.execute(self._select().where(jobs.c.id == _askable(job))).mappings().first()
         return as_job(row, self.owner_running_max) if row else None
 
     def find(self, which: JobFilter) -> list[Job]:
@@ -245,7 +245,8 @@ class Store:
 
     def upload(self, upload: str) -> Upload | None:
         with self.engine.connect() as c:
-            row = c.execute(sa.select(uploads).where(uploads.c.id == upload)).mappings().first()
+            query = sa.select(uploads).where(uploads.c.id == _askable(upload))
+            row = c.execute(query).mappings().first()
         return Upload(**{**row, "created": row["created"].replace(tzinfo=UTC)}) if row else None
 
     # ---- what has been kept long enough
@@ -320,7 +321,12 @@ class Store:
 
 def _number(job: str) -> sa.ScalarSelect[int]:
     other = jobs.alias("other")
-    return sa.select(other.c.number).where(other.c.id == job).scalar_subquery()
+    return sa.select(other.c.number).where(other.c.id == _askable(job)).scalar_subquery()
+
+
+def _askable(key: str) -> str:
+    """No key has a null character, and PostgreSQL cannot be asked for one."""
+    return key.replace("\0", "\ufffd")
 
 
 def _now() -> datetime:
@@ -328,5 +334,10 @@ def _now() -> datetime:
 
 
 def _bare(time: datetime) -> datetime:
-    """UTC without its zone, as it is stored."""
-    return time.astimezone(UTC).replace(tzinfo=None)
+    """UTC without its zone, as it is stored; without one it is UTC."""
+    if time.tzinfo is None:
+        return time
+    try:
+        return time.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:  # in the first or the last hours that there are
+        return time.replace(tzinfo=None)

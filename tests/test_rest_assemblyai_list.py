@@ -161,6 +161,7 @@ def test_an_item_tells_where_it_is(api: Api, desk: str) -> None:
     day = item["created"][:10]
     assert api.get("", created_on=day, limit=1)["transcripts"] == [item]
     assert api.get("", created_on="2001-01-01")["transcripts"] == []
+    assert api.get("", created_on="9999-12-31")["transcripts"] == []
 
 
 def test_urls_name_the_server_as_the_client_does(api: Api, desk: str) -> None:

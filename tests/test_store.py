@@ -51,6 +51,13 @@ def add(store: Store, owner: str = "me", kind: str = "test", audio: str = "") ->
     return store.insert(JobRequest(owner, kind, Source("upload", "u")), audio)[0]
 
 
+def test_no_key_has_a_null_character(store: Store) -> None:
+    add(store)
+    assert store.get("a\0") is None
+    assert store.upload("\0") is None
+    assert store.find(JobFilter(before="\0")) == []
+
+
 def test_what_is_put_in_comes_out(store: Store) -> None:
     job, _ = store.insert(REQUEST)
     found = store.get(job)
