@@ -1,6 +1,14 @@
 """Why the server cannot take work just now."""
 
+from typing_extensions import TypedDict
+
 from batch.engine import Engine
+
+
+class StatusJson(TypedDict):
+    """How it is, in words."""
+
+    status: str
 
 
 def problems(engine: Engine) -> list[str]:

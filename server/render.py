@@ -5,12 +5,15 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NotRequired
 
 import pysubs2
+from pydantic import GetPydanticSchema
+from typing_extensions import TypedDict
 
+from batch.backends.base import ModelInfo
 from batch.files import Transcript
-from server.accounts import account
+from server.accounts import AccountJson, account
 from streaming import events
 from streaming.events import SAMPLE_RATE, Warned, Word, join, seconds
 
@@ -43,18 +46,76 @@ def render(transcript: Transcript, form: Format) -> tuple[str, str]:
 
 # ---- JSON
 
+# Dataclasses as `asdict` gives them.
+ModelJson = Annotated[dict[str, Any], GetPydanticSchema(lambda _, of: of(ModelInfo))]
 
-def as_json(transcript: Transcript) -> dict[str, Any]:
+
+class WordJson(TypedDict):
+    """Times are seconds; without `word_times` there is the text alone."""
+
+    text: str
+    start: NotRequired[float]
+    end: NotRequired[float]
+    confidence: NotRequired[float]
+
+
+class SegmentJson(TypedDict):
+    """What was said between two pauses; `channel` with `channels=split`."""
+
+    start: float
+    end: float
+    text: str
+    words: list[WordJson]
+    language: str
+    channel: NotRequired[int]
+
+
+class ChannelJson(TypedDict):
+    """One channel of a file whose channels were split."""
+
+    channel: int
+    text: str
+    account: AccountJson
+
+
+class WarningJson(TypedDict):
+    """What of the audio could not be read or understood, and where: seconds."""
+
+    code: str
+    message: str
+    channel: int
+    start: float
+    end: float
+
+
+class TranscriptJson(TypedDict):
+    """A transcript, its times in seconds; `language` is null where nothing was said."""
+
+    text: str
+    language: str | None
+    language_probability: float
+    duration: float
+    segments: list[SegmentJson]
+    channels: NotRequired[list[ChannelJson]]
+    model: ModelJson
+    warnings: list[WarningJson]
+    account: AccountJson
+
+
+def as_json(transcript: Transcript) -> TranscriptJson:
     """Segments in order of time. Of a split file they name their channel, and `channels` has the
     text and the account of each."""
     finals = spoken(transcript)
     language, probability = language_of(transcript.finals)
-    whole: dict[str, Any] = {
+    whole: TranscriptJson = {
         "text": text_of(finals),
         "language": language,
         "language_probability": probability,
         "duration": seconds(transcript.samples),
         "segments": [segment(f, timed=transcript.timed, split=transcript.split) for f in finals],
+        "model": asdict(transcript.model),
+        "warnings": [warning(warned) for warned in transcript.warnings],
+        "account": account(*transcript.accounts),
     }
     if transcript.split:
         whole["channels"] = [
@@ -65,25 +126,23 @@ def as_json(transcript: Transcript) -> dict[str, Any]:
             }
             for channel, one in enumerate(transcript.accounts)
         ]
-    return whole | {
-        "model": asdict(transcript.model),
-        "warnings": [warning(warned) for warned in transcript.warnings],
-        "account": account(*transcript.accounts),
-    }
+    return whole
 
 
-def segment(final: events.Final, *, timed: bool, split: bool) -> dict[str, Any]:
-    fields = {
+def segment(final: events.Final, *, timed: bool, split: bool) -> SegmentJson:
+    fields: SegmentJson = {
         "start": seconds(final.start),
         "end": seconds(final.end),
         "text": join(final.words),
         "words": [_word(word, timed=timed) for word in final.words],
         "language": final.language,
     }
-    return fields | {"channel": final.channel} if split else fields
+    if split:
+        fields["channel"] = final.channel
+    return fields
 
 
-def _word(word: Word, *, timed: bool) -> dict[str, Any]:
+def _word(word: Word, *, timed: bool) -> WordJson:
     if not timed:
         return {"text": word.text}
     return {
@@ -94,7 +153,7 @@ def _word(word: Word, *, timed: bool) -> dict[str, Any]:
     }
 
 
-def warning(warned: Warned) -> dict[str, Any]:
+def warning(warned: Warned) -> WarningJson:
     return {
         "code": warned.code,
         "message": warned.message,

@@ -1,8 +1,8 @@
 """pydantic's errors → ours, naming the field, the value and what is allowed."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue, TypeAdapter, ValidationError
 
 from streaming.errors import BadMessage
 
@@ -14,12 +14,27 @@ def _auto(value: object) -> object:
     return None if value == "auto" else value
 
 
+ALLOWED: Final = "x-allowed"  # in a schema: what is allowed, in words
+
+LANGUAGE: Final[dict[str, JsonValue]] = {
+    "anyOf": [{"const": "auto"}, {"type": "string", "pattern": "^[a-z]{2,3}$"}, {"type": "null"}],
+    ALLOWED: "auto or an ISO 639 code such as en",
+}
 Language = Annotated[
     Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None,
     BeforeValidator(_auto),
-    Field(json_schema_extra={"anyOf": [{"enum": ["auto or an ISO 639 code such as en"]}]}),
+    Field(json_schema_extra=LANGUAGE),
 ]
 """A language as clients name it; `auto` is None."""
+
+WebAddress = Annotated[
+    str,
+    Field(
+        max_length=8000,
+        pattern=r"^https?://[^\s\x00-\x1f]+$",
+        json_schema_extra={ALLOWED: "an address of http:// or https://"},
+    ),
+]
 
 
 def bad_message(error: ValidationError, model: type[BaseModel]) -> BadMessage:
@@ -82,6 +97,8 @@ def _properties(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
 
 
 def _describe(node: dict[str, Any]) -> str:
+    if ALLOWED in node:
+        return str(node[ALLOWED])
     if "anyOf" in node:
         return " or ".join(filter(None, (_describe(option) for option in node["anyOf"])))
     if "enum" in node:

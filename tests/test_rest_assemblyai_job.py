@@ -11,8 +11,9 @@ from batch.job import Job, JobFailed, Source
 from server.rest.assemblyai_answer import (
     error_of,
     item_json,
-    parts_json,
+    paragraphs_json,
     search_json,
+    sentences_json,
     transcript_json,
 )
 from server.rest.assemblyai_job import Review, plan
@@ -214,11 +215,11 @@ def test_the_webhooks_secret_is_never_told() -> None:
 
 
 def test_sentences_paragraphs_and_a_search() -> None:
-    found = parts_json(job(), HELLO, "sentences")
+    found = sentences_json(job(), HELLO)
     assert found["sentences"][0]["text"] == "Hello, good morning."
     assert (found["id"], found["confidence"], found["audio_duration"]) == ("an-id", 0.9, 12)
-    assert len(parts_json(job(), HELLO, "paragraphs")["paragraphs"][0]["words"]) == 3
-    assert parts_json(job(), transcript(), "sentences")["confidence"] == 0.0
+    assert len(paragraphs_json(job(), HELLO)["paragraphs"][0]["words"]) == 3
+    assert sentences_json(job(), transcript())["confidence"] == 0.0
     assert search_json(job(), HELLO, ["good"]) == {
         "id": "an-id",
         "total_count": 1,

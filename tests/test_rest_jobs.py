@@ -76,7 +76,9 @@ def test_a_private_url_is_refused_by_default(client: httpx.Client, server: Serve
         ({"url": "ftp://x/y"}, "url"),
         ({"url": "http://x", "format": "srt"}, "format"),
         ({"url": "http://x", "nonsense": 1}, "nonsense"),
+        ({"url": "http://x\0/y"}, "url"),
         ({"url": "http://x", "start_ms": 5, "end_ms": 5}, "end_ms"),
+        ({"url": "http://x", "end_ms": 10**400}, "end_ms"),
         ({"url": "http://x", "webhook_url": "file:///x"}, "webhook_url"),
         ({"url": "http://x", "webhook_header_name": "a\nb"}, "webhook_header_name"),
         ([], ""),
@@ -91,8 +93,8 @@ def test_a_wrong_request_is_refused(client: httpx.Client, body: Any, field: str)
 def test_a_body_that_is_neither_is_refused(client: httpx.Client) -> None:
     answer = client.post("/jobs", content=b"RIFF not JSON")
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_message")
-    answer = client.post("/jobs", content=b"x" * (2 << 20))
-    assert answer.status_code == 400
+    assert client.post("/jobs", content=b"x" * (2 << 20)).status_code == 400
+    assert client.post("/jobs", content=b"[" * 100_000).status_code == 400
 
 
 def test_lists_page_and_narrow(client: httpx.Client, speech: list[Recording]) -> None:
@@ -108,6 +110,7 @@ def test_lists_page_and_narrow(client: httpx.Client, speech: list[Recording]) ->
     assert listed(after=ids[0]) == [ids[2], ids[1]]
     assert ids[0] not in listed(status="error", limit=200)
     assert listed(created_from="2999-01-01T00:00:00Z") == []
+    assert listed(created_to="0001-01-01T00:00:00+23:59") == []
     assert client.get("/jobs", params={"limit": 0}).status_code == 400
 
 

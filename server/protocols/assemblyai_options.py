@@ -12,8 +12,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from server.languages import code_of
 from server.protocols.assemblyai_errors import invalid, unavailable
 from server.protocols.assemblyai_vitals import SILENCE_MS
-from server.rest.assemblyai_options import WebAddress
-from server.validation import bad_message
+from server.validation import WebAddress, bad_message
 from streaming.errors import BadMessage
 from streaming.options import RATE_MAX, RATE_MIN, AudioFormat, EndpointingOptions, SessionOptions
 

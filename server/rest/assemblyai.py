@@ -18,13 +18,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from batch.files import Transcript
-from batch.job import LOCAL, Job, JobFilter, JobRequest, Jobs, Source
+from batch.job import LOCAL, Job, JobFilter, JobRequest, Jobs, Source, Status
 from batch.job_door import JobDoor
 from server.rest.assemblyai_answer import (
     all_words,
     item_json,
-    parts_json,
+    paragraphs_json,
     search_json,
+    sentences_json,
     transcript_json,
 )
 from server.rest.assemblyai_errors import (
@@ -39,6 +40,7 @@ from server.rest.assemblyai_errors import (
 from server.rest.assemblyai_job import KIND, Running, plan
 from server.rest.assemblyai_options import read
 from server.rest.assemblyai_parts import CAPTION_LENGTH, PHRASE_WORDS_MAX, subtitles
+from server.rest.assemblyai_types import ListJson, PageJson, UploadJson
 from server.rest.endpoint import FileEndpoint
 from server.rest.upload import Uploads
 from server.validation import bad_message
@@ -61,15 +63,22 @@ class ListFields(Options):
     """What the list may be narrowed to."""
 
     limit: Annotated[int, Field(ge=1, le=200)] = 10
-    status: Literal["queued", "processing", "completed", "error"] | None = None
+    """How many, at most."""
+    status: Status | None = None
+    """Where they stand."""
     created_on: date | None = None
+    """The day on which they were submitted, in UTC."""
     before_id: str | None = None
+    """Those older than this transcript."""
     after_id: str | None = None
+    """Those newer than this transcript."""
     throttled_only: bool = False
+    """Those alone that wait while others of the same key take all its places."""
 
 
 class CaptionFields(Options):
     chars_per_caption: Annotated[int, Field(ge=1, le=10_000)] = CAPTION_LENGTH
+    """Characters of a caption, unless a single word is longer."""
 
 
 def routes(door: JobDoor, uploads: Uploads, defaults: SessionOptions) -> list[BaseRoute]:
@@ -100,7 +109,7 @@ def routes(door: JobDoor, uploads: Uploads, defaults: SessionOptions) -> list[Ba
     return [
         *(Route(path, endpoint(answer), methods=[method]) for method, path, answer in answers),
         *(
-            Route(path, elsewhere, methods=METHODS)
+            Route(path, elsewhere, methods=METHODS, include_in_schema=False)
             for root in (PATH, UPLOADS, "/lemur")
             for path in (root, root + "/{rest:path}")
         ),
@@ -117,7 +126,8 @@ class Creation:
     async def upload(self, jobs: Jobs, request: Request) -> Response:
         async with self.uploads.raw_in_turn(request) as pieces:
             put = await jobs.upload(LOCAL, pieces)
-        return JSONResponse({"upload_url": f"{origin(request)}{UPLOADS}/{put.id}"})
+        body: UploadJson = {"upload_url": f"{origin(request)}{UPLOADS}/{put.id}"}
+        return JSONResponse(body)
 
     async def create(self, jobs: Jobs, request: Request) -> Response:
         asked, warnings = read(await _body(request))
@@ -170,9 +180,9 @@ async def captioned(jobs: Jobs, request: Request) -> Response:
 
 async def divided(jobs: Jobs, request: Request) -> Response:
     is_sentences = request.url.path.endswith("/sentences")
-    kind: Literal["sentences", "paragraphs"] = "sentences" if is_sentences else "paragraphs"
-    job, transcript = await _completed(jobs, request, kind)
-    return await run_in_threadpool(lambda: JSONResponse(parts_json(job, transcript, kind)))
+    job, transcript = await _completed(jobs, request, "sentences" if is_sentences else "paragraphs")
+    parts_json = sentences_json if is_sentences else paragraphs_json
+    return await run_in_threadpool(lambda: JSONResponse(parts_json(job, transcript)))
 
 
 async def searched(jobs: Jobs, request: Request) -> Response:
@@ -258,7 +268,7 @@ async def listed(jobs: Jobs, request: Request) -> Response:
 
     found = page.jobs
     query = f"?{request.url.query}" if request.url.query else ""
-    details = {
+    details: PageJson = {
         "limit": fields.limit,
         "result_count": len(found),
         "current_url": base + query,
@@ -266,7 +276,8 @@ async def listed(jobs: Jobs, request: Request) -> Response:
         "next_url": url(after_id=found[0].id) if found and page.newer else None,
     }
     items = [item_json(job, f"{base}/{job.id}") for job in found]
-    return JSONResponse({"page_details": details, "transcripts": items})
+    body: ListJson = {"page_details": details, "transcripts": items}
+    return JSONResponse(body)
 
 
 async def _page(jobs: Jobs, fields: ListFields) -> Page:
@@ -282,7 +293,9 @@ async def _page(jobs: Jobs, fields: ListFields) -> Page:
     )
     if fields.created_on is not None:
         day = datetime.combine(fields.created_on, time(), UTC)
-        which = replace(which, created_from=day, created_to=day + timedelta(days=1))
+        # The very last day has none after it.
+        after = None if fields.created_on == date.max else day + timedelta(days=1)
+        which = replace(which, created_from=day, created_to=after)
     found = await jobs.find(which)
     if fields.throttled_only:
         found = [job for job in found if job.throttled]

@@ -5,7 +5,7 @@ The types matter: its clients check them, and stop polling at one that they do n
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from batch.files import Transcript
 from batch.job import DOWNLOAD_FAILED, Job
@@ -13,6 +13,17 @@ from server.render import language_of, warning
 from server.rest.assemblyai_job import DELETED_URL, REVIEWED, asked_of, has_fallen_back
 from server.rest.assemblyai_options import TranscriptOptions, dump
 from server.rest.assemblyai_parts import Words, paragraphs, search, sentences, utterances
+from server.rest.assemblyai_types import (
+    AboutJson,
+    ItemJson,
+    MatchesJson,
+    NoteJson,
+    ParagraphsJson,
+    RecordingJson,
+    RecordingPartJson,
+    RecordingWordJson,
+    SentencesJson,
+)
 from server.rest.assemblyai_words import Said, mean_confidence, text_of, words_of
 from streaming.events import SAMPLE_RATE
 
@@ -59,21 +70,26 @@ FIXED: Final[dict[str, Any]] = {
     ),
 }
 
-Parts = Literal["sentences", "paragraphs"]
-
 
 def transcript_json(job: Job, transcript: Transcript | None) -> dict[str, Any]:
-    """The whole object, whatever the job's status. CPU-heavy where there is a long transcript."""
+    """The whole object, whatever the job's status: what belongs to absent features, what was
+    asked, and a RecordingJson. CPU-heavy where there is a long transcript."""
     asked = asked_of(job)
-    whole = {
+    whole = {**FIXED, **dump(asked), **_told(job, transcript, asked)}
+    if job.deleted is not None:
+        whole["webhook_url"] = DELETED_URL
+    return whole
+
+
+def _told(job: Job, transcript: Transcript | None, asked: TranscriptOptions) -> RecordingJson:
+    told: RecordingJson = {
         "id": job.id,
         "status": job.status,
-        **FIXED,
-        **dump(asked),
         "speech_model": asked.speech_model if asked.speech_model in SPEECH_MODELS else None,
         "language_code": job.options.get("language_code"),
+        "language_codes": asked.language_codes,
         "language_confidence": None,
-        "text": None,
+        "text": None if job.deleted is None else DELETED_TEXT,
         "words": None,
         "utterances": None,
         "confidence": None,
@@ -86,65 +102,69 @@ def transcript_json(job: Job, transcript: Transcript | None) -> dict[str, Any]:
         "metadata": {"warnings": _warnings(job, transcript)},
     }
     if asked.is_split:
-        whole["audio_channels"] = job.media.get("channels")
-    if job.deleted is not None:
-        whole |= {"text": DELETED_TEXT, "webhook_url": DELETED_URL}
-    elif transcript is not None:
-        whole |= _heard(transcript, asked)
-    return whole
+        told["audio_channels"] = job.media.get("channels")
+    if job.deleted is None and transcript is not None:
+        _tell_what_was_said(told, transcript, asked)
+    return told
 
 
-def _heard(transcript: Transcript, asked: TranscriptOptions) -> dict[str, Any]:
+def _tell_what_was_said(
+    told: RecordingJson, transcript: Transcript, asked: TranscriptOptions
+) -> None:
     """What a completed job has to say."""
     finals = words_of(transcript, asked)
     words = [word for final in finals for word in final]
-    heard: dict[str, Any] = {
-        "text": text_of(words),
-        "words": [_word(word, split=asked.is_split) for word in words],
-        "confidence": mean_confidence(words),
-        "speech_model_used": transcript.model.name,
-    }
+    told["text"] = text_of(words)
+    told["words"] = [_word(word, split=asked.is_split) for word in words]
+    told["confidence"] = mean_confidence(words)
+    told["speech_model_used"] = transcript.model.name
     if asked.is_split:
-        heard["utterances"] = [_part(turn, split=True) for turn in utterances(finals)]
+        told["utterances"] = [_part(turn, split=True) for turn in utterances(finals)]
     if asked.language_detection:
         language, sure = language_of(transcript.finals)
-        heard |= {
-            "language_code": language,
-            "language_codes": [language] if language else None,
-            "language_confidence": None if has_fallen_back(transcript) else sure,
-        }
-    return heard
+        told["language_code"] = language
+        told["language_codes"] = [language] if language else None
+        told["language_confidence"] = None if has_fallen_back(transcript) else sure
 
 
-def parts_json(job: Job, transcript: Transcript, kind: Parts) -> dict[str, Any]:
-    """Sentences or paragraphs."""
-    asked = asked_of(job)
+def sentences_json(job: Job, transcript: Transcript) -> SentencesJson:
     words = all_words(job, transcript)
-    parts = sentences(words) if kind == "sentences" else paragraphs(words)
+    return {**_about(job, transcript, words), "sentences": _parts(job, sentences(words))}
+
+
+def paragraphs_json(job: Job, transcript: Transcript) -> ParagraphsJson:
+    words = all_words(job, transcript)
+    return {**_about(job, transcript, words), "paragraphs": _parts(job, paragraphs(words))}
+
+
+def _about(job: Job, transcript: Transcript, words: Words) -> AboutJson:
     return {
         "id": job.id,
         "confidence": mean_confidence(words),
         "audio_duration": duration_of(job, transcript),
         "speech_model_used": transcript.model.name,
-        kind: [_part(part, split=asked.is_split) for part in parts],
     }
 
 
-def search_json(job: Job, transcript: Transcript, phrases: Iterable[str]) -> dict[str, Any]:
+def _parts(job: Job, parts: Iterable[Words]) -> list[RecordingPartJson]:
+    split = asked_of(job).is_split
+    return [_part(part, split=split) for part in parts]
+
+
+def search_json(job: Job, transcript: Transcript, phrases: Iterable[str]) -> MatchesJson:
     found = search(all_words(job, transcript), phrases)
-    matches = [
-        {
-            "text": match.text,
-            "count": len(match.indexes),
-            "timestamps": match.timestamps,
-            "indexes": match.indexes,
-        }
-        for match in found
-    ]
     return {
         "id": job.id,
         "total_count": sum(len(match.indexes) for match in found),
-        "matches": matches,
+        "matches": [
+            {
+                "text": match.text,
+                "count": len(match.indexes),
+                "timestamps": match.timestamps,
+                "indexes": match.indexes,
+            }
+            for match in found
+        ],
     }
 
 
@@ -153,7 +173,7 @@ def all_words(job: Job, transcript: Transcript) -> Words:
     return [word for words in words_of(transcript, asked_of(job)) for word in words]
 
 
-def item_json(job: Job, resource_url: str) -> dict[str, Any]:
+def item_json(job: Job, resource_url: str) -> ItemJson:
     """A line of the list."""
     return {
         "id": job.id,
@@ -174,8 +194,8 @@ def _iso(time: datetime) -> str:
 # ---- parts of it
 
 
-def _word(word: Said, *, split: bool) -> dict[str, Any]:
-    fields: dict[str, Any] = {
+def _word(word: Said, *, split: bool) -> RecordingWordJson:
+    fields: RecordingWordJson = {
         "text": word.text,
         "start": word.start,
         "end": word.end,
@@ -188,7 +208,7 @@ def _word(word: Said, *, split: bool) -> dict[str, Any]:
     return fields
 
 
-def _part(words: Sequence[Said], *, split: bool) -> dict[str, Any]:
+def _part(words: Sequence[Said], *, split: bool) -> RecordingPartJson:
     whole = Said(
         text_of(words),
         words[0].start,
@@ -223,7 +243,7 @@ def error_of(job: Job) -> str | None:
     return f"{job.error[:1].upper()}{job.error[1:]}."
 
 
-def _warnings(job: Job, transcript: Transcript | None) -> list[dict[str, str]]:
+def _warnings(job: Job, transcript: Transcript | None) -> list[NoteJson]:
     """What had no effect, and what could not be read or understood."""
     texts = list(job.options.get("warnings", ()))
     if transcript is not None:

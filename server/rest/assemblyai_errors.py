@@ -4,6 +4,7 @@ from typing import Final
 
 from starlette.responses import JSONResponse, Response
 
+from server.rest.assemblyai_types import RefusalJson
 from streaming.errors import BadMessage, TranscriptionError
 
 WRONG_KEY: Final = "Authentication error, API token missing/invalid"
@@ -57,7 +58,7 @@ def refusal(error: TranscriptionError) -> Response:
     text = OUR_FAULT if error.http_status == 500 else error.message
     if error.allowed:
         text += f"; allowed: {error.allowed}"
-    body = {"error": text}
+    body: RefusalJson = {"error": text}
     if error.field:
         body["field"] = error.field
     return JSONResponse(body, error.http_status)

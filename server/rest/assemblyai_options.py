@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from server.rest.assemblyai_errors import unavailable, wrong_schema
-from server.validation import bad_message
+from server.validation import WebAddress, bad_message
 from streaming.errors import BadMessage
 from streaming.options import Options
 
@@ -56,6 +56,7 @@ DETECTION_REFUSED: Final = (
     "swiss_german",
     "language_detection_model",
 )
+SECRET: Final = {"webhook_auth_header_value"}  # neither stored with the rest nor told
 TYPES: Final = {
     "bool_type": "a Boolean",
     "string_type": "a String",
@@ -69,7 +70,6 @@ TYPES: Final = {
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Milliseconds = Annotated[int, Field(ge=0, le=10**9)]
-WebAddress = Annotated[str, Field(max_length=8000, pattern=r"^https?://[^\s\x00-\x1f]+$")]
 
 
 class Asked(Options):
@@ -79,14 +79,23 @@ class Asked(Options):
 
 
 class Detection(Asked):
+    """Between which languages to choose, and what to do where none is certain."""
+
     expected_languages: list[str] = Field(default_factory=lambda: ["all"])
+    """Those that may be spoken."""
     fallback_language: str = "auto"
+    """What to take where another is spoken."""
     on_low_language_confidence: Literal["error", "fallback"] = "error"
+    """What to do below `language_confidence_threshold`."""
 
 
 class Spelling(Asked):
+    """What to write for which words."""
+
     from_: Annotated[list[str], Field(alias="from", min_length=1, max_length=100)]
+    """Words or phrases, their case does not matter."""
     to: Annotated[str, Field(pattern=r"^\S+$")]
+    """A single word."""
 
 
 class SpeakerOptions(Asked):
@@ -103,34 +112,61 @@ class TranscriptOptions(Asked):
     """What a request says, but for what is refused or has no function."""
 
     audio_url: WebAddress
+    """Where the recording is, or what an upload gave."""
     speech_models: list[str] = Field(default_factory=list)
+    """Any of AssemblyAI's names: the running model answers to all."""
     speech_model: str | None = None
+    """Likewise."""
     language_code: str | None = None
+    """What is spoken, if the model knows it."""
     language_codes: Annotated[list[str], Field(min_length=1, max_length=2)] | None = None
+    """Likewise; one of them."""
     language_detection: bool = False
+    """Detect what is spoken."""
     language_confidence_threshold: Fraction | None = None
+    """How sure the detection must be."""
     language_detection_options: Detection | None = None
     punctuate: bool = True
+    """Whether there are punctuation marks."""
     format_text: bool = True
+    """Whether there are capitals."""
     disfluencies: bool = False
+    """Whether um, uh and the like are kept."""
     filter_profanity: bool = False
+    """Write asterisks after a bad word's first letter."""
     custom_spelling: Annotated[list[Spelling], Field(max_length=1000)] | None = None
+    """How to spell what is heard."""
     word_boost: list[str] = Field(default_factory=list, max_length=1000)
+    """Words to expect."""
     boost_param: Literal["low", "default", "high"] | None = None
+    """Has no effect: all weigh the same."""
     keyterms_prompt: Annotated[list[str], Field(max_length=1000)] | None = None
+    """Words to expect."""
     prompt: Annotated[str, Field(max_length=20_000)] | None = None
+    """Read as text that precedes the audio: gives names and spelling, no instructions."""
     temperature: Fraction | None = None
+    """Has no effect: the likeliest words are taken."""
     remove_audio_tags: Literal["all"] | None = None
+    """Leave out `[MUSIC]` and the like."""
     audio_start_from: Milliseconds | None = None
+    """Where to begin, in ms."""
     audio_end_at: Milliseconds | None = None
+    """Where to end, in ms."""
     speech_threshold: Fraction | None = None
+    """The share of speech below which the job fails."""
     multichannel: bool = False
+    """Each channel on its own."""
     dual_channel: bool = False
+    """Likewise."""
     speakers_expected: Annotated[int, Field(ge=1)] | None = None
+    """Has no effect without `speaker_labels`."""
     speaker_options: SpeakerOptions | None = None
     webhook_url: WebAddress | None = None
+    """Told when the job has ended."""
     webhook_auth_header_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] | None = None
+    """A header to send with it."""
     webhook_auth_header_value: Annotated[str, Field(pattern=r"^[ -~]{1,4000}$")] | None = None
+    """Its value."""
 
     @property
     def is_split(self) -> bool:
@@ -166,7 +202,7 @@ def read(body: bytes) -> tuple[TranscriptOptions, list[str]]:
 
 def dump(options: TranscriptOptions) -> dict[str, Any]:
     """As it is stored; the webhook's secret is not part of it."""
-    return options.model_dump(mode="json", by_alias=True, exclude={"webhook_auth_header_value"})
+    return options.model_dump(mode="json", by_alias=True, exclude=SECRET)
 
 
 def load(stored: Mapping[str, Any]) -> TranscriptOptions:

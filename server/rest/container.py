@@ -4,18 +4,19 @@ Synchronous, without keys. Times are whole milliseconds.
 """
 
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Any, Final, NotRequired
 
 from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from typing_extensions import TypedDict
 
 from batch.engine import Engine
 from batch.files import FileRequest, Transcript, transcribe_whole
 from server.languages import code_of
-from server.readiness import problems
-from server.render import milliseconds, spoken, text_of, warning
+from server.readiness import StatusJson, problems
+from server.render import WarningJson, milliseconds, spoken, text_of, warning
 from server.rest.endpoint import FileEndpoint, unless_gone
 from server.rest.upload import Uploads, require_form
 from streaming.errors import BadMessage, TranscriptionError
@@ -25,11 +26,34 @@ LANGUAGE_FIELDS: Final = ("language", "language_code")
 DONE_ANYWAY: Final = {"punctuate": True, "format_text": True}
 
 
+class PredictedWordJson(TypedDict):
+    """Times are milliseconds."""
+
+    text: str
+    start: int
+    end: int
+    confidence: float
+
+
+class PredictionJson(TypedDict):
+    """What was said."""
+
+    text: str
+    words: list[PredictedWordJson]
+    warnings: NotRequired[list[WarningJson]]
+
+
+class ErrorTextJson(TypedDict):
+    """A refusal."""
+
+    error: str
+
+
 def routes(engine: Engine, uploads: Uploads, defaults: SessionOptions) -> list[BaseRoute]:
     async def health(request: Request) -> Response:
         found = problems(engine)
-        status = ", ".join(found) or "healthy"
-        return JSONResponse({"status": status}, status_code=503 if found else 200)
+        body: StatusJson = {"status": ", ".join(found) or "healthy"}
+        return JSONResponse(body, status_code=503 if found else 200)
 
     endpoint = FileEndpoint(Prediction(engine, uploads, defaults).respond, refusal)
     return [
@@ -99,9 +123,9 @@ def _payload(fields: list[tuple[str, str]]) -> dict[str, Any]:
     return payload
 
 
-def _answer(transcript: Transcript) -> dict[str, Any]:
+def _answer(transcript: Transcript) -> PredictionJson:
     finals = spoken(transcript)
-    whole: dict[str, Any] = {
+    whole: PredictionJson = {
         "text": text_of(finals),
         "words": [
             {
@@ -121,4 +145,5 @@ def _answer(transcript: Transcript) -> dict[str, Any]:
 
 def refusal(error: TranscriptionError) -> Response:
     allowed = f"; allowed: {error.allowed}" if error.allowed else ""
-    return JSONResponse({"error": error.message + allowed}, error.http_status)
+    body: ErrorTextJson = {"error": error.message + allowed}
+    return JSONResponse(body, error.http_status)

@@ -1,7 +1,7 @@
 """`POST /v1/transcribe`: a file in, its transcript out; docs/transcribe.md is its specification."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal
@@ -11,6 +11,7 @@ from sse_starlette import ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from typing_extensions import TypedDict
 
 from batch.engine import Engine
 from batch.files import FileRequest, Progress, Transcript, transcribe, transcribe_whole
@@ -23,6 +24,23 @@ from streaming.errors import BadMessage, TranscriptionError
 from streaming.options import Options, SessionOptions
 
 EVENTS_TYPE: Final = "text/event-stream"
+# What the server's configuration has where a request does not say it.
+CONFIGURED: Final = frozenset({"language", "task", "prompt", "key_terms"})
+
+
+class ProblemJson(TypedDict):
+    """What is wrong: `field` names where, `allowed` says what it may be; both may be empty."""
+
+    code: str
+    message: str
+    field: str
+    allowed: str
+
+
+class ErrorJson(TypedDict):
+    """A refusal."""
+
+    error: ProblemJson
 
 
 def _terms(value: object) -> object:
@@ -35,20 +53,27 @@ class FileOptions(Options):
     """What a request may say, in form fields or in the query."""
 
     language: Language = None
+    """What is spoken, if the model knows it; `auto` detects it."""
     task: Literal["transcribe", "translate"] = "transcribe"
+    """Translate means into English."""
     word_times: bool = True
+    """Whether words carry times and confidence."""
     prompt: Annotated[str, Field(max_length=2000)] = ""
+    """Text that precedes the audio: names, spelling and style are taken from it."""
     key_terms: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=100)], ...],
         BeforeValidator(_terms),
         Field(max_length=100),
     ] = ()
+    """Words and names to expect: in several fields, or separated by commas."""
     format: Format = "json"
+    """How the transcript is written."""
     channels: Literal["mix", "split"] = "mix"
+    """Mix all channels into one, or split them: a transcript for each."""
 
     def over(self, defaults: SessionOptions) -> SessionOptions:
         """What was said goes over the server's defaults."""
-        said = self.model_fields_set & {"language", "task", "prompt", "key_terms"}
+        said = self.model_fields_set & CONFIGURED
         timed = self.word_times and defaults.word_times != "none"
         if "word_times" in self.model_fields_set:
             timed = self.word_times
@@ -105,10 +130,11 @@ def _checked(fields: list[tuple[str, str]]) -> FileOptions:
 
 
 def refusal(error: TranscriptionError) -> Response:
-    return JSONResponse({"error": _explain(error)}, error.http_status)
+    body: ErrorJson = {"error": _explain(error)}
+    return JSONResponse(body, error.http_status)
 
 
-def _explain(error: TranscriptionError) -> dict[str, str]:
+def _explain(error: TranscriptionError) -> ProblemJson:
     return {
         "code": error.code,
         "message": error.message,
@@ -140,5 +166,5 @@ def _error_event(error: TranscriptionError) -> ServerSentEvent:
     return _event("error", _explain(error))
 
 
-def _event(name: str, data: dict[str, Any]) -> ServerSentEvent:
+def _event(name: str, data: Mapping[str, object]) -> ServerSentEvent:
     return ServerSentEvent(json.dumps(data, ensure_ascii=False), event=name, sep="\n")

@@ -1,24 +1,25 @@
 """`/v1/jobs`: files transcribed in the background; docs/jobs.md is its specification."""
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import Annotated, Any, BinaryIO, Final, Literal, TypeVar
+from typing import Annotated, Any, BinaryIO, Final, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, GetPydanticSchema, ValidationError
+from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from typing_extensions import TypedDict
 
-from batch.job import LOCAL, Job, JobFilter, JobRequest, Jobs, Source, Webhook, Work
+from batch.job import LOCAL, Job, JobFilter, JobRequest, Jobs, Source, Status, Webhook, Work
 from batch.job_door import JobDoor
 from server.render import Format, render
 from server.rest.endpoint import FileEndpoint
 from server.rest.native import FileOptions, refusal
 from server.rest.upload import Uploads, is_form
-from server.validation import bad_message
+from server.validation import WebAddress, bad_message
 from streaming.errors import BadMessage, TranscriptionError
 from streaming.options import Options, SessionOptions
 
@@ -47,12 +48,18 @@ class NotReady(TranscriptionError):
 class JobFields(FileOptions):
     """What a request for a job may say, in form fields or in JSON."""
 
-    url: Annotated[str, Field(max_length=4000, pattern="^https?://")] | None = None
-    start_ms: Annotated[int, Field(ge=0)] = 0
-    end_ms: Annotated[int, Field(ge=1)] | None = None
-    webhook_url: Annotated[str, Field(max_length=4000, pattern="^https?://")] | None = None
+    url: WebAddress | None = None
+    """Where the recording is, instead of a file."""
+    start_ms: Annotated[int, Field(ge=0, le=10**9)] = 0
+    """Where to begin; the times stay those of the whole file."""
+    end_ms: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    """Where to end."""
+    webhook_url: WebAddress | None = None
+    """Told when the job has ended: a POST of its id and status."""
     webhook_header_name: Annotated[str, Field(max_length=100, pattern="^[A-Za-z0-9-]*$")] = ""
+    """A header to send with it."""
     webhook_header_value: Annotated[str, Field(max_length=4000, pattern="^[ -~]*$")] = ""
+    """Its value."""
 
     @property
     def webhook(self) -> Webhook | None:
@@ -64,16 +71,79 @@ class JobFields(FileOptions):
 class ListFields(Options):
     """What a list of jobs may be narrowed to."""
 
-    status: Literal["queued", "processing", "completed", "error"] | None = None
+    status: Status | None = None
+    """Where they stand."""
     before: str | None = None
+    """The id of a job: those older than it."""
     after: str | None = None
+    """The id of a job: those newer than it."""
     created_from: datetime | None = None
+    """Submitted then or later."""
     created_to: datetime | None = None
+    """Submitted before."""
     limit: Annotated[int, Field(ge=1, le=200)] = 10
+    """How many, at most."""
 
 
 class TranscriptFields(Options):
     format: Format = "json"
+    """How the transcript is written."""
+
+
+# ---- answers
+
+
+class MediaJson(TypedDict, total=False):
+    """What the file turned out to be, as far as it is known: `duration` in seconds."""
+
+    mime: str
+    description: str
+    duration: float | None
+    channels: int
+    sample_rate: int
+    codec: str
+    format: str
+
+
+class HookJson(TypedDict):
+    """The webhook, with the HTTP status of the last try."""
+
+    url: str | None
+    status: int | None
+    tries: int
+
+
+class FailureJson(TypedDict):
+    """Why a job has failed."""
+
+    code: str
+    message: str
+    detail: str
+
+
+class JobJson(TypedDict):
+    """A job as it stands; times are ISO 8601 with their zone."""
+
+    id: str
+    status: Status
+    throttled: bool
+    created: str
+    started: str | None
+    ended: str | None
+    url: str | None
+    options: dict[str, Any]
+    media: Annotated[dict[str, Any], GetPydanticSchema(lambda _, of: of(MediaJson))]
+    webhook: HookJson | None
+    error: FailureJson | None
+
+
+class JobsJson(TypedDict):
+    """Newest first."""
+
+    jobs: list[JobJson]
+
+
+# ---- endpoints
 
 
 def routes(door: JobDoor, uploads: Uploads, defaults: SessionOptions) -> list[BaseRoute]:
@@ -144,7 +214,8 @@ class Creation:
 async def listed(jobs: Jobs, request: Request) -> Response:
     fields = _checked(ListFields, _joined(request.query_params.multi_items()))
     found = await jobs.find(JobFilter(owner=LOCAL, kind=KIND, **dict(fields)))
-    return JSONResponse({"jobs": [as_json(job) for job in found]})
+    body: JobsJson = {"jobs": [as_json(job) for job in found]}
+    return JSONResponse(body)
 
 
 async def shown(jobs: Jobs, request: Request) -> Response:
@@ -184,7 +255,7 @@ async def _found(jobs: Jobs, job: str) -> Job:
     return found
 
 
-def as_json(job: Job) -> dict[str, Any]:
+def as_json(job: Job) -> JobJson:
     source = job.source
     return {
         "id": job.id,
@@ -201,7 +272,7 @@ def as_json(job: Job) -> dict[str, Any]:
     }
 
 
-def _hook(job: Job) -> dict[str, Any]:
+def _hook(job: Job) -> HookJson:
     hook = job.webhook
     return {
         "url": hook.url if hook else None,
@@ -210,7 +281,7 @@ def _hook(job: Job) -> dict[str, Any]:
     }
 
 
-def _failure(job: Job) -> dict[str, str]:
+def _failure(job: Job) -> FailureJson:
     return {"code": job.error_code, "message": job.error, "detail": job.error_detail}
 
 
@@ -240,7 +311,7 @@ async def _body(request: Request) -> dict[str, Any]:
         if len(body) > BODY_BYTES_MAX:
             raise BadMessage("the body is not a form with a file, and too large to be JSON")
     try:
-        given = json.loads(body)
+        given = from_json(body)
     except ValueError as error:
         raise BadMessage("the body is neither a form with a file nor JSON") from error
     if not isinstance(given, dict):

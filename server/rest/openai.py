@@ -6,18 +6,19 @@ docs/openai.md says what is supported. One model is running, and answers to Open
 import re
 import time
 from contextlib import AsyncExitStack
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from typing_extensions import TypedDict
 
 from batch.asked import prompt_tokens
 from batch.engine import Engine
 from batch.files import FileRequest, transcribe, transcribe_whole
 from server.rest.endpoint import FileEndpoint, event_stream, unless_gone
-from server.rest.openai_errors import UnknownModel, UnknownPath, WrongMethod, refusal
+from server.rest.openai_errors import UnknownModel, refusal
 from server.rest.openai_options import OPENAI_MODELS, check_model, read
 from server.rest.openai_render import Asked, Events, answer, error_event
 from server.rest.upload import Uploads, require_form
@@ -27,7 +28,6 @@ MODEL_HEADER: Final = "openai-model"
 IGNORED_HEADER: Final = "x-stentor-ignored"
 NAMES_MAX: Final = 20  # in that header
 PRINTABLE: Final = re.compile(r"[\w.\[\]-]{1,60}", re.ASCII)
-METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 Task = Literal["transcribe", "translate"]
 
@@ -43,15 +43,8 @@ def routes(engine: Engine, uploads: Uploads, defaults: SessionOptions) -> list[B
     }
     models = Models(engine.backend.info.name)
 
-    async def elsewhere(request: Request) -> Response:
-        where = f"{request.method} {request.url.path}"
-        if request.url.path in paths:
-            return refusal(WrongMethod(f"Not allowed: {where}", allowed="POST"))
-        return refusal(UnknownPath(f"Invalid URL: {where}", allowed=", ".join(paths)))
-
     return [
         *(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()),
-        Route("/v1/audio/{rest:path}", elsewhere, methods=METHODS),
         Route("/v1/models", models.all),
         Route("/v1/models/{model:path}", models.one),
     ]
@@ -96,6 +89,23 @@ class Speech:
         return response
 
 
+class ModelCardJson(TypedDict):
+    """A name of a model; `root` is the name of the one that is running."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    root: str
+
+
+class ModelsJson(TypedDict):
+    """The running one first."""
+
+    object: Literal["list"]
+    data: list[ModelCardJson]
+
+
 class Models:
     """The model that is running, and the names to which it answers too."""
 
@@ -103,13 +113,19 @@ class Models:
         self.running = running
         self.created = int(time.time())
 
-    def _card(self, name: str) -> dict[str, Any]:
-        card = {"id": name, "object": "model", "created": self.created, "owned_by": "stentor"}
-        return card | {"root": self.running}
+    def _card(self, name: str) -> ModelCardJson:
+        return {
+            "id": name,
+            "object": "model",
+            "created": self.created,
+            "owned_by": "stentor",
+            "root": self.running,
+        }
 
     async def all(self, request: Request) -> Response:
         names = dict.fromkeys((self.running, *OPENAI_MODELS))
-        return JSONResponse({"object": "list", "data": [self._card(name) for name in names]})
+        body: ModelsJson = {"object": "list", "data": [self._card(name) for name in names]}
+        return JSONResponse(body)
 
     async def one(self, request: Request) -> Response:
         name = request.path_params["model"]

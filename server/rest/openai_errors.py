@@ -1,8 +1,9 @@
 """Refusals as OpenAI's clients read them: `{"error": {"message", "type", "param", "code"}}`."""
 
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 from starlette.responses import JSONResponse, Response
+from typing_extensions import TypedDict
 
 from streaming.errors import BadMessage, TranscriptionError
 
@@ -21,21 +22,26 @@ class UnknownModel(BadMessage):
     http_status: ClassVar[int] = 404
 
 
-class UnknownPath(BadMessage):
-    code: ClassVar[str] = "unknown_path"
-    http_status: ClassVar[int] = 404
+class OpenAIProblemJson(TypedDict):
+    """What is wrong; `param` names the field."""
+
+    message: str
+    type: Literal["invalid_request_error", "server_error"]
+    param: str | None
+    code: str | None
 
 
-class WrongMethod(BadMessage):
-    code: ClassVar[str] = "method_not_supported"
-    http_status: ClassVar[int] = 405
+class OpenAIErrorJson(TypedDict):
+    """A refusal as OpenAI's clients read it."""
+
+    error: OpenAIProblemJson
 
 
 def refusal(error: TranscriptionError) -> Response:
     return JSONResponse(explain(error), error.http_status)
 
 
-def explain(error: TranscriptionError) -> dict[str, Any]:
+def explain(error: TranscriptionError) -> OpenAIErrorJson:
     allowed = f"; allowed: {error.allowed}" if error.allowed else ""
     return {
         "error": {

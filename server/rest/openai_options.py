@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from server.languages import code_of
 from server.rest.openai_errors import UnknownModel
-from server.validation import bad_message
+from server.validation import ALLOWED, bad_message
 from streaming.errors import BadMessage
 from streaming.options import EndpointingOptions, Options, SessionOptions
 
@@ -60,7 +60,7 @@ def _vad(value: object) -> object:
 
 def _name_auto(schema: dict[str, Any]) -> None:
     """In place of null, which a form cannot hold."""
-    schema["anyOf"][-1] = {"enum": [VAD]}
+    schema["anyOf"][-1] = {"const": "auto", ALLOWED: VAD}
 
 
 def _end(value: object) -> object:
@@ -70,7 +70,7 @@ def _end(value: object) -> object:
 VAD: Final = "auto or an object of type server_vad"
 ISO: Final = "an ISO 639-1 code such as en, or an English name such as german"
 LanguageName = Annotated[
-    str | None, BeforeValidator(_code), Field(json_schema_extra={"anyOf": [{"enum": [ISO]}]})
+    str | None, BeforeValidator(_code), Field(json_schema_extra={ALLOWED: ISO})
 ]
 Terms = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=100)], ...],
@@ -83,9 +83,13 @@ class ServerVad(Options):
     """Where the audio is cut."""
 
     type: Literal["server_vad"]
+    """There is no other."""
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Probability above which there is speech."""
     silence_duration_ms: Annotated[int, Field(ge=64, le=10_000)] = 500
+    """Silence after which the audio is cut."""
     prefix_padding_ms: Annotated[int, Field(ge=0)] = 0
+    """Changes nothing."""
 
     def over(self, defaults: EndpointingOptions) -> EndpointingOptions:
         changes: dict[str, float] = {}
@@ -102,23 +106,35 @@ class SpeechOptions(Options):
     """What a request says, without its file."""
 
     model: str = ""
+    """The running one, any of OpenAI's for transcription in whose place it answers, or none."""
     language: LanguageName = None
+    """An ISO 639-1 code with or without a region, or an English name; `auto` detects it."""
     prompt: Annotated[str, BeforeValidator(_end)] = ""
+    """Text that precedes the audio; of a long one the end is read."""
     response_format: ResponseFormat = "json"
+    """How the transcript is written."""
     temperature: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Above 0 words are drawn, so that answers vary."""
     stream: bool = False
+    """Answer with server-sent events; with `json` and `text`."""
     timestamp_granularities: Annotated[
         tuple[Literal["word", "segment"], ...], BeforeValidator(_split)
     ] = ()
+    """What has times in `verbose_json`."""
     include: Annotated[tuple[Literal["logprobs"], ...], BeforeValidator(_split)] = ()
+    """More to tell, with `json`."""
     chunking_strategy: Annotated[
         ServerVad | None,
         BeforeValidator(_vad),
         Field(json_schema_extra=_name_auto),
     ] = None
+    """Where the audio is cut."""
     hotwords: Terms = ()
+    """Words to expect, separated by commas: an extension."""
     keywords: Terms = ()
+    """Words to expect."""
     languages: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+    """A single one is taken as `language`; several change nothing."""
 
     def over(self, defaults: SessionOptions, task: str) -> SessionOptions:
         """What was said goes over the server's defaults."""

@@ -2,19 +2,29 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, Literal
 
 from sse_starlette import ServerSentEvent
 from starlette.responses import JSONResponse, Response
 
 from batch.files import Transcript
 from server.languages import NAMES
-from server.render import language_of, render, spoken, text_of, warning
+from server.render import WarningJson, language_of, render, spoken, text_of, warning
 from server.rest.endpoint import Item
 from server.rest.openai_errors import explain
 from server.rest.openai_options import SpeechOptions
+from server.rest.openai_types import (
+    DeltaJson,
+    DoneJson,
+    DurationUsageJson,
+    LanguageCodeJson,
+    LogprobJson,
+    SpeechJson,
+    SpeechSegmentJson,
+    VerboseSpeechJson,
+)
 from streaming import events
 from streaming.errors import TranscriptionError
 from streaming.events import Word, join, seconds
@@ -29,9 +39,13 @@ class Asked:
     """A request, as far as its answer depends on it."""
 
     options: SpeechOptions
-    task: str
+    task: Literal["transcribe", "translate"]
     language: str | None
     prompt_tokens: int
+
+    @property
+    def tells_languages(self) -> bool:
+        return self.options.model.startswith("gpt-transcribe")
 
 
 def answer(transcript: Transcript, asked: Asked) -> Response:
@@ -48,22 +62,27 @@ def answer(transcript: Transcript, asked: Asked) -> Response:
             return Response(subtitles, media_type=media_type)
 
 
-def _plain(transcript: Transcript, asked: Asked) -> dict[str, Any]:
+def _plain(transcript: Transcript, asked: Asked) -> SpeechJson:
     finals = spoken(transcript)
-    whole: dict[str, Any] = {"text": text_of(finals)}
+    whole: SpeechJson = {"text": text_of(finals), "usage": _usage(transcript)}
     if asked.options.include:
         whole["logprobs"] = logprobs([word for final in finals for word in final.words])
-    return whole | _languages(transcript, asked) | _usage(transcript) | _warnings(transcript)
+    if asked.tells_languages:
+        whole["languages"] = _languages(transcript)
+    if transcript.warnings:
+        whole["warnings"] = _warnings(transcript)
+    return whole
 
 
-def _verbose(transcript: Transcript, asked: Asked) -> dict[str, Any]:
+def _verbose(transcript: Transcript, asked: Asked) -> VerboseSpeechJson:
     finals = spoken(transcript)
     wanted = asked.options.timestamp_granularities or ("segment",)
-    whole: dict[str, Any] = {
+    whole: VerboseSpeechJson = {
         "task": asked.task,
         "language": _language(transcript, asked),
         "duration": seconds(transcript.samples),
         "text": text_of(finals),
+        "usage": _usage(transcript),
     }
     if "segment" in wanted:
         temperature = asked.options.temperature
@@ -74,10 +93,12 @@ def _verbose(transcript: Transcript, asked: Asked) -> dict[str, Any]:
             for final in finals
             for word in final.words
         ]
-    return whole | _usage(transcript) | _warnings(transcript)
+    if transcript.warnings:
+        whole["warnings"] = _warnings(transcript)
+    return whole
 
 
-def _segment(number: int, final: events.Final, temperature: float) -> dict[str, Any]:
+def _segment(number: int, final: events.Final, temperature: float) -> SpeechSegmentJson:
     return {
         "id": number,
         "seek": final.start * SEEKS_A_SECOND // events.SAMPLE_RATE,
@@ -100,29 +121,25 @@ def _language(transcript: Transcript, asked: Asked) -> str:
     return NAMES.get(code, code)
 
 
-def _languages(transcript: Transcript, asked: Asked) -> dict[str, Any]:
-    if not asked.options.model.startswith("gpt-transcribe"):
-        return {}
+def _languages(transcript: Transcript) -> list[LanguageCodeJson]:
     code, _ = language_of(transcript.finals)
-    return {"languages": [{"code": code}] if code else []}
+    return [{"code": code}] if code else []
 
 
-def _usage(transcript: Transcript) -> dict[str, Any]:
-    return {"usage": {"type": "duration", "seconds": seconds(transcript.samples)}}
+def _usage(transcript: Transcript) -> DurationUsageJson:
+    return {"type": "duration", "seconds": seconds(transcript.samples)}
 
 
-def _warnings(transcript: Transcript) -> dict[str, Any]:
+def _warnings(transcript: Transcript) -> list[WarningJson]:
     """Ours: what of the audio could not be read or understood."""
-    if not transcript.warnings:
-        return {}
-    return {"warnings": [warning(warned) for warned in transcript.warnings]}
+    return [warning(warned) for warned in transcript.warnings]
 
 
 def _token(word: Word) -> str:
     return f" {word.text}" if word.spaced else word.text
 
 
-def logprobs(words: list[Word]) -> list[dict[str, Any]]:
+def logprobs(words: list[Word]) -> list[LogprobJson]:
     """A word is a token here: its text, and the logarithm of its confidence."""
     texts = [_token(word) for word in words]
     return [
@@ -155,19 +172,20 @@ class Events:
         text = join(words)
         delta = f" {text}" if self.has_begun and words[0].spaced else text
         self.has_begun = True
-        event = {"type": "transcript.text.delta", "delta": delta}
-        return _event(event | self._logprobs(words))
+        event: DeltaJson = {"type": "transcript.text.delta", "delta": delta}
+        if self.asked.options.include:
+            event["logprobs"] = logprobs(list(words))
+        return _event(event)
 
     def _done(self, transcript: Transcript) -> ServerSentEvent:
         finals = spoken(transcript)
-        words = tuple(word for final in finals for word in final.words)
+        words = [word for final in finals for word in final.words]
         audio = math.ceil(seconds(transcript.samples) * AUDIO_TOKENS_A_SECOND)
         text = self.asked.prompt_tokens
         output = sum(max(len(word.tokens), 1) for word in words)
-        event = {
+        event: DoneJson = {
             "type": "transcript.text.done",
             "text": text_of(finals),
-            **_languages(transcript, self.asked),
             "usage": {
                 "type": "tokens",
                 "input_tokens": audio + text,
@@ -176,15 +194,18 @@ class Events:
                 "total_tokens": audio + text + output,
             },
         }
-        return _event(event | self._logprobs(words) | _warnings(transcript))
-
-    def _logprobs(self, words: tuple[Word, ...]) -> dict[str, Any]:
-        return {"logprobs": logprobs(list(words))} if self.asked.options.include else {}
+        if self.asked.tells_languages:
+            event["languages"] = _languages(transcript)
+        if self.asked.options.include:
+            event["logprobs"] = logprobs(words)
+        if transcript.warnings:
+            event["warnings"] = _warnings(transcript)
+        return _event(event)
 
 
 def error_event(error: TranscriptionError) -> ServerSentEvent:
     return _event(explain(error))
 
 
-def _event(data: dict[str, Any]) -> ServerSentEvent:
+def _event(data: Mapping[str, object]) -> ServerSentEvent:
     return ServerSentEvent(json.dumps(data, ensure_ascii=False), sep="\n")
