@@ -32,7 +32,8 @@ soak: .venv/dev
 	$(BIN)/python -m bench.soak --streams $(or $(STREAMS),1) --minutes 30 --json bench/results/soak.json
 
 fuzz: .venv/dev
-	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest --timeout 1800 tests/test_native_fuzz.py $(ARGS)
+	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest --timeout 1800 tests/test_native_fuzz.py \
+	  tests/test_openapi_fuzz.py $(ARGS)
 
 .venv/ready: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -3,13 +3,10 @@
 import contextlib
 import gc
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict
 from pathlib import Path
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,13 +15,22 @@ from starlette.websockets import WebSocket
 from batch.engine import Engine
 from batch.job import Dialect, JobSetting
 from batch.job_door import JobDoor
+from server import probes
 from server.config import Config
 from server.connection import Connection
 from server.metrics import Metrics
+from server.openapi import document
 from server.protocols import PROTOCOLS
 from server.protocols.base import Handshake, WireProtocol
-from server.readiness import problems
-from server.rest import assemblyai, assemblyai_job, container, native, native_jobs, openai
+from server.rest import (
+    assemblyai,
+    assemblyai_job,
+    container,
+    elsewhere,
+    native,
+    native_jobs,
+    openai,
+)
 from server.rest.upload import Uploads
 from server.webhooks import Webhooks
 
@@ -73,11 +79,13 @@ def create_app(config: Config, engine: Engine, metrics: Metrics) -> Starlette:
         ),
         *(route for api in FILE_APIS for route in api.routes(engine, uploads, config.session)),
         *(route for api in JOB_APIS for route in api.routes(jobs, uploads, config.session)),
-        *_operations(engine, metrics),
-        Route("/", lambda request: FileResponse(PAGES / "index.html")),
+        *probes.routes(engine, metrics),
+        *document.routes(),
+        Route("/", lambda request: FileResponse(PAGES / "index.html"), include_in_schema=False),
         Mount("/pages", StaticFiles(directory=PAGES)),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan)
+    refused = {404: elsewhere.refuse, 405: elsewhere.refuse}
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=refused)
     app.state.jobs = jobs
     app.add_middleware(SecurityHeaders)
     return app
@@ -92,31 +100,6 @@ def _socket(
         await Connection(socket, protocol(handshake), engine, webhooks).run()
 
     return endpoint
-
-
-def _operations(engine: Engine, metrics: Metrics) -> list[BaseRoute]:
-    async def healthz(request: Request) -> Response:
-        if engine.is_failed:
-            return JSONResponse({"status": "the engine has failed"}, status_code=503)
-        return JSONResponse({"status": "ok"})
-
-    async def readyz(request: Request) -> Response:
-        found = problems(engine)
-        body = {
-            "status": ", ".join(found) or "ready",
-            "model": asdict(engine.backend.info),
-            "streams": engine.count("live"),
-            "streams_left": engine.streams_left,
-            "streams_max": engine.options.streams_max,
-            "files": engine.count("file"),
-        }
-        return JSONResponse(body, status_code=503 if found else 200)
-
-    async def show(request: Request) -> Response:
-        metrics.sample(engine)
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show)]
 
 
 class SecurityHeaders:

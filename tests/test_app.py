@@ -55,7 +55,11 @@ async def test_the_page_loads_nothing_from_elsewhere(client: httpx.AsyncClient) 
 
 
 async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/nowhere")).status_code == 404
+    answer = await client.get("/nowhere")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_path")
+    answer = await client.put("/v1/transcribe")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert answer.json()["error"]["allowed"] == "POST"
 
 
 @pytest.fixture

@@ -1,0 +1,45 @@
+"""Probes and metrics, and this document."""
+
+from typing import Final
+
+from server.openapi.operation import JSON, Answer, Operation
+from server.openapi.schemas import TEXT
+from server.probes import ReadyJson
+from server.readiness import StatusJson
+
+OPERATIONS: Final = [
+    Operation(
+        "GET",
+        "/healthz",
+        "healthz",
+        "Ask whether the server lives",
+        {
+            200: Answer("It does.", {JSON: StatusJson}),
+            503: Answer("It must be restarted.", {JSON: StatusJson}),
+        },
+    ),
+    Operation(
+        "GET",
+        "/readyz",
+        "readyz",
+        "Ask whether the server takes work",
+        {
+            200: Answer("It does.", {JSON: ReadyJson}),
+            503: Answer("It does not just now, and why.", {JSON: ReadyJson}),
+        },
+    ),
+    Operation(
+        "GET",
+        "/metrics",
+        "metrics",
+        "Read the metrics",
+        {200: Answer("In the text format of Prometheus.", {"text/plain": TEXT})},
+    ),
+    Operation(
+        "GET",
+        "/openapi.json",
+        "openapi",
+        "Read this document",
+        {200: Answer("In OpenAPI 3.1.", {JSON: {"type": "object"}})},
+    ),
+]
