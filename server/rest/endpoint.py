@@ -42,7 +42,7 @@ class FileEndpoint:
         logging.getLogger("sse_starlette.sse").setLevel(logging.INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        incoming = Incoming(receive)
+        incoming = Incoming(scope, receive)
         request = Request(scope, incoming)
         async with AsyncExitStack() as resources:
             try:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, ClassVar, Final, cast
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from server.limits import FileLimits
 from streaming.errors import BadMessage, Overloaded, TimedOut, TooLarge
@@ -117,15 +117,21 @@ def _check_length(request: Request, bytes_max: int, most: int | None = None) -> 
 class Incoming:
     """A request's messages, remembering whether its body has come to its end."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive) -> None:
         self.receive = receive
-        self.ended = False
+        self.ended = not has_body(scope)
 
     async def __call__(self) -> Message:
         message = await self.receive()
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             self.ended = True
         return message
+
+
+def has_body(scope: Scope) -> bool:
+    """Whether a body follows the headers; RFC 9112, section 6.3."""
+    headers = Headers(scope=scope)
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 async def answer_early(response: Response, incoming: Incoming, send: Send) -> None:
