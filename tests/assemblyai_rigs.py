@@ -4,7 +4,6 @@ import io
 import time
 import wave
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -17,7 +16,7 @@ from server.rest.assemblyai_job import Running
 from server.rest.assemblyai_options import TranscriptOptions
 from streaming.events import Account, Final, Reason, Warned, Word, samples
 from streaming.options import SessionOptions
-from tests.conftest import Recording, Server, start_server, stop_server
+from tests.conftest import Recording, Server, running_server
 
 AUDIO_URL = "https://example.com/speech.wav"
 KEY = {"authorization": "a key"}
@@ -61,19 +60,11 @@ def transcript(
     return Transcript(finals, warnings, accounts, length, MODEL, split)
 
 
-@contextmanager
-def started(*arguments: str) -> Iterator[Server]:
-    server = start_server("--fetch.allow-private", *arguments)
-    try:
-        yield server
-    finally:
-        stop_server(server)
-
-
 @pytest.fixture(scope="session")
 def open_server() -> Iterator[Server]:
     """One that fetches from this machine, and has two places for the jobs of a key."""
-    with started("--jobs.owner-running-max", "2", "--jobs.webhook-wait-seconds", "0.1") as server:
+    own = ("--jobs.owner-running-max", "2", "--jobs.webhook-wait-seconds", "0.1")
+    with running_server("--fetch.allow-private", *own) as server:
         yield server
 
 

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.conftest import Recording
 from tests.wire import PATIENCE, Client, adds_up, connected
 
@@ -65,3 +67,16 @@ def bystander(url: str, recording: Recording) -> Iterator[Bystander]:
         speaker.is_over.set()
         speaker.thread.join(PATIENCE)
     speaker.assert_complete()
+
+
+@pytest.fixture(scope="module")
+def speaker(server_url: str, speech: list[Recording]) -> Iterator[Bystander]:
+    with bystander(server_url, speech[0]) as speaker:
+        yield speaker
+
+
+@pytest.fixture(autouse=True)
+def undisturbed(speaker: Bystander) -> Iterator[None]:
+    """Whatever a test of the module did."""
+    yield
+    speaker.assert_undisturbed()

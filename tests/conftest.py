@@ -10,6 +10,7 @@ import tempfile
 import time
 import wave
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,9 +98,9 @@ class Server:
     jobs: Path  # where jobs are kept, if no argument says otherwise
 
 
-def start_server(*arguments: str) -> Server:
+def start_server(*arguments: str, port: int | None = None) -> Server:
     """The product as a user starts it, on the small model; ready when this returns."""
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "server", "serve", "--port", str(port)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("STENTOR_")}
     jobs = Path(tempfile.gettempdir()) / f"stentor-tests-{os.getpid()}-{port}"
@@ -132,11 +133,19 @@ def stop_server(server: Server) -> None:
     shutil.rmtree(server.jobs, ignore_errors=True)
 
 
+@contextmanager
+def running_server(*arguments: str, port: int | None = None) -> Iterator[Server]:
+    server = start_server(*arguments, port=port)
+    try:
+        yield server
+    finally:
+        stop_server(server)
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    server = start_server()
-    yield server
-    stop_server(server)
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

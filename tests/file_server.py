@@ -8,9 +8,11 @@ import tempfile
 import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 from starlette.applications import Starlette
 
@@ -19,9 +21,22 @@ from server.limits import FileLimits
 from server.rest import container, native, openai
 from server.rest.upload import Uploads
 from streaming.options import SessionOptions
+from tests.sounds import media, tone
 
 PATH = "/v1/transcribe"
 EVENTS = {"accept": "text/event-stream"}
+
+# What is no recording, and how its refusal begins.
+unreadable = pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"no recording, only text. " * 400, "not an audio or video file"),
+        (media(tone(1), 16_000, "mp4", "", video="libx264"), "the file has video but no audio"),
+        (b"ffconcat version 1.0\nfile /etc/hostname\n", "not an audio or video file"),
+    ],
+    ids=["empty", "text", "video", "concat"],
+)
 
 
 @asynccontextmanager
@@ -42,6 +57,24 @@ async def serving(engine: Engine, **limits: float) -> AsyncIterator[httpx.AsyncC
     finally:
         server.should_exit = True
         await running
+
+
+@pytest.fixture
+async def client(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(engine) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+async def nothing_is_left(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[None]:
+    """Neither a file in the engine nor one on disk, whatever the test did."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    yield
+    assert engine.count("file") == 0
+    assert temporary_files() == []
+    assert os.listdir(tmp_path) == []
 
 
 def temporary_files() -> list[str]:
@@ -68,12 +101,17 @@ async def idle(engine: Engine) -> None:
 
 
 def quiet(seconds: int) -> bytes:
+    return wave_of([bytes(32_000 * seconds)])
+
+
+def wave_of(pieces: list[bytes]) -> bytes:
+    """A wav of 16 kHz mono s16."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
         writer.setsampwidth(2)
         writer.setframerate(16_000)
-        writer.writeframes(bytes(32_000 * seconds))
+        writer.writeframes(b"".join(pieces))
     return file.getvalue()
 
 

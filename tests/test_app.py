@@ -10,7 +10,7 @@ import pytest
 import websockets
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Recording, Server, start_server, stop_server
+from tests.conftest import Recording, Server, running_server
 
 
 @pytest.fixture
@@ -64,9 +64,8 @@ async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient) -> None
 
 @pytest.fixture
 def own_server() -> Iterator[Server]:
-    server = start_server()
-    yield server
-    stop_server(server)
+    with running_server() as server:
+        yield server
 
 
 async def test_on_sigterm_open_utterances_are_finished_and_new_streams_refused(

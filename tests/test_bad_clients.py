@@ -12,8 +12,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from tests.bystander import Bystander, bystander
-from tests.conftest import Recording, Server, start_server, stop_server
+from tests.bystander import Bystander, bystander, undisturbed
+from tests.conftest import Recording, Server, running_server
 from tests.encodings import silence
 from tests.wire import (
     FRAME,
@@ -28,6 +28,8 @@ from tests.wire import (
     upgrade_request,
 )
 
+__all__ = ["undisturbed"]
+
 HELLO, DESK = 0, 10
 START_SECONDS_MAX, SEND_SECONDS_MAX = 1, 3
 GONE_SECONDS_MAX = 2
@@ -39,9 +41,8 @@ UNREAD_BYTES_MAX = 32 * MIB  # the sockets' buffers and a bounded queue, with ro
 def strict() -> Iterator[Server]:
     """A server that is soon out of patience."""
     limits = {"start-seconds-max": START_SECONDS_MAX, "send-seconds-max": SEND_SECONDS_MAX}
-    server = start_server(*(f"--limits.{name}={value}" for name, value in limits.items()))
-    yield server
-    stop_server(server)
+    with running_server(*(f"--limits.{name}={value}" for name, value in limits.items())) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +54,6 @@ def url(strict: Server) -> str:
 def speaker(url: str, speech: list[Recording]) -> Iterator[Bystander]:
     with bystander(url, speech[HELLO]) as speaker:
         yield speaker
-
-
-@pytest.fixture(autouse=True)
-def undisturbed(speaker: Bystander) -> Iterator[None]:
-    yield
-    speaker.assert_undisturbed()
 
 
 @pytest.fixture(scope="module")

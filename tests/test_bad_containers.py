@@ -1,10 +1,8 @@
 """Streams in a container that is none, is cut, or is not as announced; no other stream notices."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.bystander import Bystander, bystander
+from tests.bystander import speaker, undisturbed
 from tests.conftest import Recording
 from tests.encodings import LIVE, in_container, samples
 from tests.sounds import media, tone
@@ -13,16 +11,7 @@ from tests.wire import Client, adds_up, connected
 HELLO = 0
 
 
-@pytest.fixture(scope="module")
-def speaker(server_url: str, speech: list[Recording]) -> Iterator[Bystander]:
-    with bystander(server_url, speech[HELLO]) as speaker:
-        yield speaker
-
-
-@pytest.fixture(autouse=True)
-def undisturbed(speaker: Bystander) -> Iterator[None]:
-    yield
-    speaker.assert_undisturbed()
+__all__ = ["speaker", "undisturbed"]
 
 
 def assert_refused(client: Client) -> None:

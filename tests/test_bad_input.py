@@ -1,14 +1,13 @@
 """Messages that are wrong: each gets a clear error, and no other stream notices."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import msgpack
 import pytest
 
-from tests.bystander import Bystander, bystander
+from tests.bystander import speaker, undisturbed
 from tests.conftest import Recording
 from tests.encodings import silence
 from tests.wire import MSGPACK, PATIENCE, Client, adds_up, connected, soon, streams
@@ -18,16 +17,7 @@ ERROR = {"type", "code", "message", "field", "allowed", "fatal", "close_code"}
 MESSAGE_LENGTH_MAX = 1000
 
 
-@pytest.fixture(scope="module")
-def speaker(server_url: str, speech: list[Recording]) -> Iterator[Bystander]:
-    with bystander(server_url, speech[HELLO]) as speaker:
-        yield speaker
-
-
-@pytest.fixture(autouse=True)
-def undisturbed(speaker: Bystander) -> Iterator[None]:
-    yield
-    speaker.assert_undisturbed()
+__all__ = ["speaker", "undisturbed"]
 
 
 def assert_refused(client: Client, code: str, close_code: int) -> None:
@@ -78,7 +68,7 @@ async def goes_on(server_url: str, recording: Recording, message: str | bytes) -
         ("sample_rate", None, "8000 to 96000"),
         ("sample_rate", float("nan"), "8000 to 96000"),
         ("sample_rate", float("inf"), "8000 to 96000"),
-        ("encoding", "mp3", "pcm_s16le, pcm_f32le, mulaw, alaw, webm_opus, ogg_opus"),
+        ("encoding", "mp3", "pcm_s16le, pcm_f32le, mulaw, alaw, opus, webm_opus, ogg_opus"),
         ("encoding", 5, "pcm_s16le"),
         ("channels", 0, "1 to 8"),
         ("channels", 9, "1 to 8"),

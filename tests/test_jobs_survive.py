@@ -6,8 +6,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,15 @@ import psycopg
 import pytest
 
 from bench.health import watched
-from tests.conftest import ROOT, Recording, Server, start_server, stop_server
+from tests.conftest import ROOT, Recording, Server, running_server
 from tests.job_rigs import Listener, database, listener, postgres_server
 
 __all__ = ["database", "listener", "postgres_server"]
 
+serving = partial(running_server, "--fetch.allow-private")
+
 JOBS = 50
 MANY = 200
-
-
-@contextmanager
-def serving(*flags: str) -> Iterator[Server]:
-    server = start_server("--fetch.allow-private", *flags)
-    try:
-        yield server
-    finally:
-        stop_server(server)
 
 
 @asynccontextmanager

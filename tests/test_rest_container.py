@@ -14,8 +14,7 @@ import pytest
 
 from batch.engine import Engine
 from tests.conftest import Recording
-from tests.file_server import begun, idle, quiet, serving
-from tests.sounds import media, tone
+from tests.file_server import begun, idle, quiet, serving, unreadable
 
 PATH = "/predict"
 KNOWN = "auto, de, en, es, fr, it, ja, ko, pt, ru, zh"
@@ -132,15 +131,7 @@ async def test_a_wrong_form_is_refused(
     assert answer.json()["error"].startswith(message)
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"", "the file is empty"),
-        (b"no recording, only text. " * 400, "not an audio or video file"),
-        (media(tone(1), 16_000, "mp4", "", video="libx264"), "the file has video but no audio"),
-    ],
-    ids=["empty", "text", "video"],
-)
+@unreadable
 async def test_audio_that_cannot_be_read_is_refused(
     client: httpx.AsyncClient, data: bytes, message: str
 ) -> None:

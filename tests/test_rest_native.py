@@ -1,38 +1,17 @@
 """`POST /v1/transcribe` over a real socket, on the real engine with the small model."""
 
-import os
-import tempfile
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import httpx
 import numpy as np
 import pysubs2
 import pytest
 
-from batch.engine import Engine
 from server.rest.native import FileOptions
 from streaming.options import SessionOptions
 from tests.conftest import Recording
-from tests.file_server import EVENTS, PATH, events, quiet, serving, temporary_files
-from tests.sounds import media, tone
+from tests.file_server import EVENTS, PATH, client, events, nothing_is_left, quiet, unreadable
+from tests.sounds import media
 
-
-@pytest.fixture
-async def client(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(engine) as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-async def nothing_is_left(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[None]:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    yield
-    assert engine.count("file") == 0
-    assert temporary_files() == []
-    assert os.listdir(tmp_path) == []
+__all__ = ["client", "nothing_is_left"]
 
 
 def wav(recording: Recording) -> bytes:
@@ -235,16 +214,7 @@ async def test_a_form_that_is_none_is_refused(
     assert answer.json()["error"]["message"].startswith(message)
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"", "the file is empty"),
-        (b"no recording, only text. " * 400, "not an audio or video file"),
-        (media(tone(1), 16_000, "mp4", "", video="libx264"), "the file has video but no audio"),
-        (b"ffconcat version 1.0\nfile /etc/hostname\n", "not an audio or video file"),
-    ],
-    ids=["empty", "text", "video", "concat"],
-)
+@unreadable
 @pytest.mark.parametrize("headers", [{}, EVENTS], ids=["json", "events"])
 async def test_a_bad_file_is_refused(
     client: httpx.AsyncClient, data: bytes, message: str, headers: dict[str, str]

@@ -2,34 +2,27 @@
 
 import asyncio
 import json
-import os
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from batch.engine import Engine
 from streaming.errors import EngineFailed
-from tests.file_server import EVENTS, PATH, begun, events, idle, quiet, serving, temporary_files
+from tests.file_server import (
+    EVENTS,
+    PATH,
+    begun,
+    client,
+    events,
+    idle,
+    nothing_is_left,
+    quiet,
+    serving,
+    temporary_files,
+)
 
-
-@pytest.fixture
-async def client(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(engine) as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-async def nothing_is_left(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[None]:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    yield
-    assert engine.count("file") == 0
-    assert temporary_files() == []
-    assert os.listdir(tmp_path) == []
+__all__ = ["client", "nothing_is_left"]
 
 
 # ---- bounds

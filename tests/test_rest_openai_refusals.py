@@ -6,9 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.file_server import quiet
+from tests.file_server import quiet, unreadable
 from tests.openai_forms import PATH, TRANSLATIONS, ask
-from tests.sounds import media, tone
 
 
 @pytest.fixture
@@ -57,15 +56,7 @@ async def test_a_wrong_field_is_named(
     assert allowed in error["message"]
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"", "the file is empty"),
-        (b"no recording, only text. " * 400, "not an audio or video file"),
-        (media(tone(1), 16_000, "mp4", "", video="libx264"), "the file has video but no audio"),
-    ],
-    ids=["empty", "text", "video"],
-)
+@unreadable
 @pytest.mark.parametrize("stream", ["false", "true"])
 async def test_a_bad_file_is_refused(
     client: httpx.AsyncClient, data: bytes, message: str, stream: str

@@ -1,10 +1,6 @@
 """OpenAI's audio API: server-sent events, and what goes wrong on the way."""
 
 import asyncio
-import os
-import tempfile
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -12,25 +8,10 @@ import pytest
 from batch.engine import Engine
 from streaming.errors import EngineFailed
 from tests.conftest import Recording
-from tests.file_server import begun, idle, quiet, serving, temporary_files
+from tests.file_server import begun, client, idle, nothing_is_left, quiet, serving
 from tests.openai_forms import DESK, PATH, ask, told
 
-
-@pytest.fixture
-async def client(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(engine) as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-async def nothing_is_left(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[None]:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    yield
-    assert engine.count("file") == 0
-    assert temporary_files() == []
-    assert os.listdir(tmp_path) == []
+__all__ = ["client", "nothing_is_left"]
 
 
 @pytest.mark.parametrize("form", ["json", "text"])

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
 from sse_starlette import ServerSentEvent
@@ -41,6 +41,9 @@ class ErrorJson(TypedDict):
     """A refusal."""
 
     error: ProblemJson
+
+
+Fields = TypeVar("Fields", bound=Options)
 
 
 def _terms(value: object) -> object:
@@ -94,9 +97,9 @@ class Transcription:
 
     async def respond(self, request: Request, resources: AsyncExitStack) -> Response:
         in_query = request.query_params.multi_items()
-        _checked(in_query)  # before the upload, not after it
+        checked(FileOptions, joined(in_query))  # before the upload, not after it
         upload = await resources.enter_async_context(self.uploads.received(request))
-        options = _checked([*in_query, *upload.fields])
+        options = checked(FileOptions, joined([*in_query, *upload.fields]))
         asked = FileRequest(
             options.over(self.defaults),
             split=options.channels == "split",
@@ -114,7 +117,8 @@ class Transcription:
         return Response(text, media_type=media_type)
 
 
-def _checked(fields: list[tuple[str, str]]) -> FileOptions:
+def joined(fields: list[tuple[str, str]]) -> dict[str, Any]:
+    """Of a form or a query; key terms may come several times. Raises BadMessage."""
     given: dict[str, Any] = {}
     for name, value in fields:
         if name == "key_terms":
@@ -123,10 +127,15 @@ def _checked(fields: list[tuple[str, str]]) -> FileOptions:
             raise BadMessage(f"{name}: is given twice", field=name)
         else:
             given[name] = value
+    return given
+
+
+def checked(model: type[Fields], given: dict[str, Any]) -> Fields:
+    """Raises BadMessage."""
     try:
-        return FileOptions.model_validate(given)
+        return model.model_validate(given)
     except ValidationError as error:
-        raise bad_message(error, FileOptions) from error
+        raise bad_message(error, model) from error
 
 
 def refusal(error: TranscriptionError) -> Response:
