@@ -8,7 +8,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from batch import rows
 from batch.job import JobsUnavailable
 
-VERSION: Final = 1  # of the tables
+VERSION: Final = 2  # of the tables
+# By version, what makes its tables those of the next.
+CHANGES: Final = {
+    1: (
+        "ALTER TABLE jobs ADD COLUMN webhook_error TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE jobs ADD COLUMN progress FLOAT",
+    ),
+}
 BUSY_MS: Final = 30_000
 
 
@@ -56,7 +63,8 @@ def open_engine(url: str, *, synchronous: str = "FULL") -> sa.Engine:
 
 
 def prepare(engine: sa.Engine) -> None:
-    """Makes the tables, or checks that they are ours. Raises JobsUnavailable."""
+    """Makes the tables, or brings those of an earlier version up to date. Raises
+    JobsUnavailable."""
     try:
         with engine.begin() as c:
             if engine.dialect.name == "sqlite":
@@ -68,6 +76,11 @@ def prepare(engine: sa.Engine) -> None:
             found = c.execute(sa.select(rows.version.c.number)).scalar()
             if found is None:
                 c.execute(rows.version.insert().values(number=VERSION))
+            while found in CHANGES:
+                for change in CHANGES[found]:
+                    c.exec_driver_sql(change)
+                found += 1
+                c.execute(rows.version.update().values(number=found))
     except SQLAlchemyError as error:
         engine.dispose()
         why = str(getattr(error, "orig", None) or error).strip().splitlines()[0]

@@ -10,7 +10,8 @@ engine's loop, which serves live speech, then runs none of it.
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -25,6 +26,7 @@ from batch.steps import Steps
 NAME: Final = "stentor"
 SCHEMA: Final = "stentor_workflows"  # in PostgreSQL
 QUEUE: Final = "jobs"
+JOB: Final = "job"
 # A job starts at the next poll; a poll costs about 3 ms.
 POLL_SECONDS: Final = 0.1
 THREADS_MAX: Final = 8  # each of them competes with the engine's loop for the interpreter
@@ -52,6 +54,13 @@ class Driver:
         self.steps = steps
         self.options = options
         self.node = node
+        self.workflows_url = url
+        if url.startswith("sqlite"):
+            # Beside the rows: their writers do not wait for each other.
+            file = Path(sa.make_url(url).database or "")
+            self.workflows_url = (
+                f"sqlite:///{file.with_name(file.stem + '-workflows' + file.suffix)}"
+            )
         self.loop: asyncio.AbstractEventLoop | None = None
         self.engine: sa.Engine | None = None
         self.is_open = False
@@ -61,7 +70,6 @@ class Driver:
     def start(self) -> None:
         if not IN_USE.acquire(blocking=False):
             raise JobsUnavailable("there are jobs in this process already")
-        self.is_open = True
         quiet = logging.getLogger("dbos")
         if not quiet.handlers:
             quiet.addHandler(logging.NullHandler())  # else it writes to stderr in its own way
@@ -69,32 +77,39 @@ class Driver:
             quiet.setLevel(logging.WARNING)
         try:
             config = self._config()
-            self._make_queue(config["system_database_url"] or "")
+            # Before the launch: a queue made later is looked at after a second only.
+            DBOS.migrate(config["system_database_url"] or "", schema=SCHEMA)
+            with self._client() as client:
+                self._make_queue(client)
             DBOS(config=config)
             self._register()
             DBOS.launch()
         except BaseException:
-            self.close()
+            self._shut()
             raise
+        self.is_open = True
 
-    def _make_queue(self, url: str) -> None:
-        # Before the launch: a queue made later is looked at after a second only.
-        DBOS.migrate(url, schema=SCHEMA)
+    @contextmanager
+    def _client(self) -> Iterator[DBOSClient]:
+        """To reach the queue without running anything."""
         client = DBOSClient(
-            system_database_url=url,
+            system_database_url=self.workflows_url,
             system_database_engine=self.engine,
             dbos_system_schema=SCHEMA,
             application_name=NAME,
         )
         try:
-            client.register_queue(
-                QUEUE,
-                worker_concurrency=self.options.running_max,
-                partition_concurrency=min(self.options.owner_running_max, self.options.running_max),
-                polling_interval_sec=POLL_SECONDS,
-            )
+            yield client
         finally:
             client.destroy()
+
+    def _make_queue(self, client: DBOSClient) -> None:
+        client.register_queue(
+            QUEUE,
+            worker_concurrency=self.options.running_max,
+            partition_concurrency=min(self.options.owner_running_max, self.options.running_max),
+            polling_interval_sec=POLL_SECONDS,
+        )
 
     def _config(self) -> DBOSConfig:
         config: DBOSConfig = {
@@ -106,20 +121,20 @@ class Driver:
             "dbos_system_schema": SCHEMA,
             "notification_listener_polling_interval_sec": 0.2,  # closing waits for one
         }
+        config["system_database_url"] = self.workflows_url
         if self.url.startswith("sqlite"):
-            # Beside the rows: their writers do not wait for each other.
-            file = Path(sa.make_url(self.url).database or "")
-            url = f"sqlite:///{file.with_name(file.stem + '-workflows' + file.suffix)}"
             # The rows are the truth and lose nothing; what is lost here is begun anew.
-            self.engine = open_engine(url, synchronous="NORMAL")
-            return {**config, "system_database_url": url, "system_database_engine": self.engine}
-        return {**config, "system_database_url": self.url}
+            self.engine = open_engine(self.workflows_url, synchronous="NORMAL")
+            config["system_database_engine"] = self.engine
+        return config
 
     def close(self) -> None:
         """What is running is left as it is, and resumed by the next start. Idempotent."""
-        if not self.is_open:
-            return
-        self.is_open = False
+        if self.is_open:
+            self.is_open = False
+            self._shut()
+
+    def _shut(self) -> None:
         DBOS.destroy(destroy_registry=True)
         if self.engine is not None:
             self.engine.dispose()
@@ -129,7 +144,7 @@ class Driver:
 
     def _register(self) -> None:
         # Functions of this driver's own: it may be the second one in the process.
-        @DBOS.workflow(name="job", max_recovery_attempts=None)
+        @DBOS.workflow(name=JOB, max_recovery_attempts=None)
         async def job(name: str) -> None:
             await self._job(name)
 
@@ -160,7 +175,21 @@ class Driver:
     # ---- from outside
 
     def enqueue(self, job: str, owner: str, number: int) -> None:
-        """Does nothing where it has been done."""
+        """Does nothing where it has been done. While closed, for whoever is open."""
+        if not self.is_open:
+            with self._client() as client:
+                client.enqueue(
+                    {
+                        "workflow_name": JOB,
+                        "queue_name": QUEUE,
+                        "workflow_id": job,
+                        "app_version": STEPS_VERSION,
+                        "queue_partition_key": owner,
+                        "priority": number,
+                    },
+                    job,
+                )
+            return
         # Jobs submitted in the same millisecond would change places without the priority.
         options = SetEnqueueOptions(queue_partition_key=owner, priority=number)
         with SetWorkflowID(job), options:

@@ -17,6 +17,7 @@ import httpx
 
 from batch.job import DOWNLOAD_FAILED, JobFailed
 from batch.job_options import FetchOptions
+from batch.posted import Posted
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -158,19 +159,21 @@ class Fetcher:
 
     async def post(
         self, url: str, body: Mapping[str, Any], headers: Mapping[str, str], seconds: float
-    ) -> tuple[int | None, str]:
-        """The answer's HTTP status, or None and why there was none. Redirects are not followed:
-        the headers are for the address that was named."""
+    ) -> Posted:
+        """Redirects are not followed: the headers are for the address that was named."""
         try:
             async with asyncio.timeout(seconds), self._client(seconds) as client:
                 request = client.build_request("POST", url, json=body, headers=dict(headers))
                 response = await client.send(request, stream=True)
                 await response.aclose()
-                return response.status_code, ""
+                return Posted(response.status_code)
         except TimeoutError:
-            return None, f"no answer within {seconds:g} s"
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            return None, _why(error)
+            return Posted(None, f"no answer within {seconds:g} s")
+        except (Refused, httpx.LocalProtocolError, httpx.InvalidURL, ValueError) as error:
+            # Of the request's own making: an address that is off limits, a header that is none.
+            return Posted(None, _why(error), is_vain=True)
+        except httpx.HTTPError as error:
+            return Posted(None, _why(error))
 
 
 def _check(url: str, response: httpx.Response, bytes_max: int) -> None:

@@ -114,13 +114,18 @@ async def transcribe(
 
 
 async def transcribe_whole(
-    engine: Engine, source: Path | BinaryIO, request: FileRequest
+    engine: Engine,
+    source: Path | BinaryIO,
+    request: FileRequest,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Transcript:
-    """The transcript alone."""
+    """The transcript alone. `on_progress` is called in this loop, and must not block."""
     async with aclosing(transcribe(engine, source, request)) as told:
         async for item in told:
             if isinstance(item, Transcript):
                 return item
+            if isinstance(item, Progress) and on_progress is not None:
+                on_progress(item)
     raise AssertionError("a transcription ends with its transcript or an error")
 
 

@@ -111,12 +111,15 @@ class Job:
     webhook: Webhook | None
     webhook_status: int | None  # HTTP status of the last try; None before one was answered
     webhook_tries: int
+    webhook_error: str  # why the last try failed; empty once it has been told
     error: str
     error_code: str
     error_detail: str
     media: Mapping[str, Any]
+    progress: float | None  # seconds of the file transcribed so far, while it is processed
     ahead: int  # jobs of its owner before it that have not ended; counted while it is queued
     throttled: bool
+    held: str = ""  # why jobs that have not ended do not go on just now
 
     @property
     def is_ended(self) -> bool:
@@ -127,11 +130,13 @@ class Job:
 class JobFilter:
     """Which jobs to list, newest first. `before`, `after`: ids of jobs to list older or newer ones
     of, the nearest ones; an unknown id matches nothing. Times are half open: from ≤ created < to.
+    `ids`: none but these.
     """
 
     owner: str | None = None
     kind: str | None = None
     status: Status | None = None
+    ids: tuple[str, ...] | None = None
     created_from: datetime | None = None
     created_to: datetime | None = None
     before: str | None = None

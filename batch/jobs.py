@@ -6,11 +6,13 @@ disk. The import is heavy; `batch.job_door` puts it off until there is a job.
 
 import asyncio
 import logging
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, TypeVar
@@ -23,6 +25,7 @@ from batch.audio_store import AudioStore
 from batch.driver import Driver
 from batch.fetch import Fetcher
 from batch.files import Transcript
+from batch.hindrance import hindrance, is_lost
 from batch.job import Job, JobFilter, JobRequest, JobSetting, JobsUnavailable, Source, Upload
 from batch.job_options import JobOptions
 from batch.steps import Steps, Tools
@@ -50,6 +53,7 @@ class DurableJobs:
         self.options = options
         self.store = store
         self.lock = lock
+        self.engine = setting.engine
         self.node = str(uuid.uuid4())
         self.audio = AudioStore(options.audio_place)
         tools = Tools(
@@ -66,7 +70,9 @@ class DurableJobs:
         self.driver = Driver(store.url, self.steps, options, self.node)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="jobs")
         self.keepers: list[asyncio.Task[None]] = []
+        self.progress: dict[str, float] = {}  # as it was last written down
         self.is_closing = False
+        self.closing = threading.Lock()  # held while the driver is started or closed
 
     async def start(self) -> None:
         await self._in_thread(self.driver.start)
@@ -91,7 +97,8 @@ class DurableJobs:
         self.threads.shutdown(wait=False)
 
     def _close(self) -> None:
-        self.driver.close()
+        with self.closing:
+            self.driver.close()
         with suppress(SQLAlchemyError):
             self.store.leave(self.node)
         self.store.close()
@@ -130,13 +137,18 @@ class DurableJobs:
         return job
 
     async def get(self, job: str) -> Job | None:
-        return await self._in_thread(lambda: self.store.get(job))
+        found = await self._in_thread(lambda: self.store.get(job))
+        return self._as_it_stands(found) if found is not None else None
 
     async def transcript(self, job: str) -> Transcript | None:
         return await self._in_thread(lambda: self.store.transcript(job))
 
     async def find(self, which: JobFilter) -> list[Job]:
-        return await self._in_thread(lambda: self.store.find(which))
+        found = await self._in_thread(lambda: self.store.find(which))
+        return [self._as_it_stands(job) for job in found]
+
+    def _as_it_stands(self, job: Job) -> Job:
+        return job if job.is_ended else replace(job, held=hindrance(self.engine))
 
     async def cancel(self, job: str) -> bool:
         was_open = await self._in_thread(lambda: self.store.cancel(job))
@@ -189,6 +201,8 @@ class DurableJobs:
         return self.lock is None
 
     def _resume(self) -> None:
+        if not self.driver.is_open:
+            return
         alive = {self.node}
         if self.is_shared:
             self.store.beat(self.node)
@@ -196,15 +210,40 @@ class DurableJobs:
         self.driver.resume(alive)
 
     def _adopt(self) -> None:
+        if not self.driver.is_open:
+            return
         first = not self.is_shared and not self.keepers
         age = timedelta(seconds=0.0 if first else YOUNG_SECONDS)
         self.driver.adopt(lambda: self.store.unsettled(age))
 
     def _watch(self) -> None:
-        """Jobs that another process has cancelled."""
+        if is_lost(self.engine) == self.driver.is_open:
+            self._change_hands()
+        # Jobs that another process has cancelled.
         if running := list(self.steps.running):
             for job in self.store.stopped(running):
                 self.driver.stop(job)
+        progress = dict(self.steps.progress)
+        if changed := dict(progress.items() - self.progress.items()):
+            self.store.keep_progress(changed)
+        self.progress = progress
+
+    def _change_hands(self) -> None:
+        """Without an engine, jobs go back to the queue: for another server that shares it, for
+        the next start, or until the engine is back."""
+        with self.closing:
+            if self.is_closing:
+                return
+            if not self.driver.is_open:
+                logger.info("the engine is back, and goes on with its jobs")
+                self.driver.start()
+                return
+            logger.error("jobs go back to the queue: %s", hindrance(self.engine))
+            self.driver.close()
+            self.store.requeue(self.steps.begun)
+            self.steps.begun.clear()
+            if self.is_shared:
+                self.store.leave(self.node)
 
     def _sweep(self) -> None:
         kept = timedelta(hours=self.options.audio_hours)
@@ -215,7 +254,8 @@ class DurableJobs:
         forgotten = self.store.forget(timedelta(days=self.options.transcript_days))
         if forgotten:
             logger.info("%d jobs have been kept long enough and are gone", len(forgotten))
-        self.driver.forget(round(time.time() * 1000) - RECORD_MS)
+        if self.driver.is_open:
+            self.driver.forget(round(time.time() * 1000) - RECORD_MS)
 
 
 async def open_jobs(setting: JobSetting) -> DurableJobs:

@@ -18,16 +18,18 @@ import puremagic
 from batch.audio_store import AudioStore, fetch_path
 from batch.engine import Engine
 from batch.fetch import Fetcher
-from batch.files import Transcript, transcribe_whole
+from batch.files import Progress, Transcript, transcribe_whole
 from batch.job import AGAIN, Dialect, Job, JobFailed, PlainDialect, Work
 from batch.job_options import JobOptions
 from batch.media import probe
+from batch.posted import Posted
 from batch.store import Store
 from streaming.errors import GoingAway, Overloaded, TranscriptionError
 from streaming.events import Warned
 from streaming.options import SessionOptions
 
 HEAD_BYTES: Final = 4096
+ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 FULL_WAIT_SECONDS: Final = 0.5  # while the engine has no room for one more file
 
 logger = logging.getLogger("batch.steps")
@@ -57,7 +59,9 @@ class Steps:
 
     def __init__(self, tools: Tools) -> None:
         self.tools = tools
+        self.begun: set[str] = set()  # and not finished, or given back
         self.running: dict[str, asyncio.Task[None]] = {}
+        self.progress: dict[str, float] = {}  # seconds of the file, of those being transcribed
         self.stopped: set[str] = set()
 
     def stop(self, job: str) -> None:
@@ -70,6 +74,7 @@ class Steps:
 
     async def begin(self, job: str) -> None:
         """Each time that a job is begun, and not a step: it counts the attempts."""
+        self.begun.add(job)
         attempts = await asyncio.to_thread(self.tools.store.begin, job)
         if attempts is not None and attempts > self.tools.options.attempts_max:
             message = f"The job was begun {attempts - 1} times and never ended."
@@ -87,6 +92,7 @@ class Steps:
 
     async def finish(self, job: str) -> bool:
         """Whether there is a webhook to be told."""
+        self.begun.discard(job)
         found = await asyncio.to_thread(self.tools.store.get, job)
         if found is not None and found.webhook is not None:
             return True
@@ -106,15 +112,14 @@ class Steps:
             body = await asyncio.to_thread(tools.dialect(found).notice, found)
         except Exception:
             logger.exception("job %s has nothing to tell its webhook", job)
-            status, why = None, "nothing to tell"
+            posted = Posted(None, "internal error", is_vain=True)
         else:
             seconds = tools.options.webhook_seconds_max
-            status, why = await tools.fetcher.post(hook.url, body, headers, seconds)
-        await asyncio.to_thread(tools.store.told, job, status, number)
-        done = status is not None and status < 500 and not 300 <= status < 400
-        if not done:
-            logger.info("job %s: webhook try %d: %s", job, number, why or f"HTTP {status}")
-        if done or number >= tools.options.webhook_tries_max:
+            posted = await tools.fetcher.post(hook.url, body, headers, seconds)
+        await asyncio.to_thread(tools.store.told, job, posted.status, number, posted.why)
+        if posted.why:
+            logger.info("job %s: webhook try %d: %s", job, number, posted.why)
+        if posted.is_final or number >= tools.options.webhook_tries_max:
             await asyncio.to_thread(tools.store.settle, job)
             return True
         return False
@@ -134,6 +139,7 @@ class Steps:
                 raise  # the server stops: the step is begun again when it is back
         finally:
             del self.running[job]
+            self.progress.pop(job, None)
             self.stopped.discard(job)
 
     async def _without_fault(self, job: Job, work: Callable[[Job], Awaitable[None]]) -> None:
@@ -183,19 +189,24 @@ class Steps:
 
     async def _transcribe(self, job: Job) -> None:
         async with self._file(job) as path:
-            transcript = await self._transcript(path, job.work)
+            transcript = await self._transcript(job.id, path, job.work)
             review = self.tools.dialect(job).review
             again = await asyncio.to_thread(review, job, transcript)
             if again is not None:
                 work = Work(again, job.work.split, job.work.start_ms, job.work.end_ms)
-                transcript = _said_again(await self._transcript(path, work), again)
+                transcript = _said_again(await self._transcript(job.id, path, work), again)
         await asyncio.to_thread(self.tools.store.complete, job.id, transcript)
 
-    async def _transcript(self, path: Path, work: Work) -> Transcript:
-        request = work.request(self.tools.seconds_max)
+    async def _transcript(self, job: str, path: Path, work: Work) -> Transcript:
+        engine, request = self.tools.engine, work.request(self.tools.seconds_max)
+
+        def reached(progress: Progress) -> None:
+            if job in self.running:
+                self.progress[job] = progress.seconds
+
         while True:
             try:
-                return await self._in_engine(transcribe_whole(self.tools.engine, path, request))
+                return await self._in_engine(transcribe_whole(engine, path, request, reached))
             except Overloaded:
                 await asyncio.sleep(FULL_WAIT_SECONDS)
 
@@ -239,6 +250,9 @@ def look_at(path: Path) -> dict[str, str]:
         head = file.read(HEAD_BYTES)
     if not head:
         return {"mime": "inode/x-empty", "description": "empty"}
+    if head.startswith(ZIP):
+        # Office documents are zip archives as well, and puremagic takes all for Word's.
+        return {"mime": "application/zip", "description": "Zip archive data"}
     try:
         best = puremagic.magic_string(head)[0]
     except puremagic.PureError:

@@ -5,7 +5,7 @@ The rows are the truth about a job; what drives it only knows its id. A transcri
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -26,6 +26,7 @@ EMPTY: Final[dict[str, Any]] = {
     "options": {},
     "webhook": None,
     "media": {},
+    "webhook_error": "",
     "error": "",
     "error_detail": "",
     "audio": "",
@@ -72,6 +73,8 @@ class Store:
         ):
             if value is not None:
                 query = query.where(column == value)
+        if which.ids is not None:
+            query = query.where(jobs.c.id.in_(which.ids))
         if which.created_from is not None:
             query = query.where(jobs.c.created >= _bare(which.created_from))
         if which.created_to is not None:
@@ -144,6 +147,7 @@ class Store:
                 .values(
                     status="processing",
                     attempts=jobs.c.attempts + 1,
+                    progress=None,
                     started=sa.func.coalesce(jobs.c.started, _now()),
                 )
                 .returning(jobs.c.attempts)
@@ -184,9 +188,22 @@ class Store:
             error_detail=error.detail,
         )
 
-    def told(self, job: str, status: int | None, tries: int) -> None:
-        """What the webhook answered, if it did."""
-        self._change(job, webhook_status=status, webhook_tries=tries)
+    def requeue(self, begun: Iterable[str]) -> None:
+        """Those that have not ended wait again, as if they had not been begun."""
+        change = jobs.update().where(jobs.c.id.in_(tuple(begun)), jobs.c.status == "processing")
+        with self.engine.begin() as c:
+            c.execute(change.values(status="queued", started=None))
+
+    def keep_progress(self, seconds: Mapping[str, float]) -> None:
+        """How far into their files jobs have come."""
+        of_job = jobs.update().where(jobs.c.id == sa.bindparam("job"))
+        rows = [{"job": job, "reached": reached} for job, reached in seconds.items()]
+        with self.engine.begin() as c:
+            c.execute(of_job.values(progress=sa.bindparam("reached")), rows)
+
+    def told(self, job: str, status: int | None, tries: int, error: str) -> None:
+        """What the webhook answered, if it did, or why it could not be told."""
+        self._change(job, webhook_status=status, webhook_tries=tries, webhook_error=error)
 
     def settle(self, job: str) -> None:
         """Nothing more is to be done for it."""

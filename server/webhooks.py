@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from batch.job_options import FetchOptions, JobOptions
+from batch.posted import Posted
 from server.protocols.base import Notice
 
 WAITING_MAX: Final = 1000
@@ -17,7 +18,7 @@ logger = logging.getLogger("server.webhooks")
 class Poster(Protocol):
     async def post(
         self, url: str, body: Mapping[str, Any], headers: Mapping[str, str], seconds: float
-    ) -> tuple[int | None, str]: ...
+    ) -> Posted: ...
 
 
 def _load() -> Callable[[FetchOptions], Poster]:
@@ -48,12 +49,13 @@ class Webhooks:
         fetcher = (await asyncio.to_thread(_load))(self.fetch)
         wait = options.webhook_wait_seconds
         for number in range(1, options.webhook_tries_max + 1):
-            status, why = await fetcher.post(
+            posted = await fetcher.post(
                 notice.url, notice.body, notice.headers, options.webhook_seconds_max
             )
-            if status is not None and status < 500 and not 300 <= status < 400:
+            if posted.why:
+                logger.info("webhook of a session, try %d: %s", number, posted.why)
+            if posted.is_final:
                 return
-            logger.info("webhook of a session, try %d: %s", number, why or f"HTTP {status}")
             if number < options.webhook_tries_max:
                 await asyncio.sleep(wait)
                 wait *= 2

@@ -60,6 +60,18 @@ class Held(Fault):
         return self.backend.decode(batch)
 
 
+class Crashing(Fault):
+    """Takes the engine's loop down with it, once it is `armed`."""
+
+    armed = False
+
+    @property
+    def lanes(self) -> int:
+        if self.armed:
+            raise RuntimeError("the device is gone")
+        return self.backend.lanes
+
+
 class Inventing(Fault):
     """Says something whatever it hears, as large Whisper models do on silence and noise."""
 

@@ -42,6 +42,19 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def options(database: str, tmp_path: Path) -> JobOptions:
+    return JobOptions(
+        folder=str(tmp_path), database=database, owner_running_max=2, webhook_wait_seconds=0.1
+    )
+
+
+@pytest.fixture
+async def jobs(engine: Engine, options: JobOptions) -> AsyncIterator[Jobs]:
+    async with open_door(engine, options) as door:
+        yield await door.open()
+
+
 async def pieces(data: bytes, size: int = 10_000) -> AsyncIterator[bytes]:
     for at in range(0, len(data), size):
         yield data[at : at + size]
@@ -71,6 +84,17 @@ async def until(is_so: Callable[[], Awaitable[bool]], seconds: float = 10) -> No
             if await is_so():
                 return
             await asyncio.sleep(0.02)
+
+
+async def told(jobs: Jobs, job: str) -> tuple[int | None, int]:
+    async def is_told() -> bool:
+        found = await jobs.get(job)
+        return found is not None and found.webhook_status in (200, 410)
+
+    await until(is_told)
+    found = await jobs.get(job)
+    assert found is not None
+    return found.webhook_status, found.webhook_tries
 
 
 def text_of(transcript: Any) -> str:

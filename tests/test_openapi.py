@@ -154,11 +154,15 @@ async def test_jobs(check: Checker, speech: list[Recording]) -> None:
     failed = await check.ended(f"/v1/jobs/{broken['id']}", one)
     assert failed["error"]["code"] == "bad_audio"
     await check("GET", f"/v1/jobs/{broken['id']}/transcript", 409, template=text)
+    again = "/v1/jobs/{id}/retry"
+    await check("POST", f"/v1/jobs/{broken['id']}/retry", 201, template=again)
+    await check("POST", f"{path}/retry", 409, template=again)
     url = {"url": "http://127.0.0.1:9/a.wav"}
     elsewhere = (await check("POST", "/v1/jobs", 201, json=url)).json()
     stop = f"/v1/jobs/{elsewhere['id']}/cancel"
     await check("POST", stop, template="/v1/jobs/{id}/cancel")
     await check("GET", "/v1/jobs", params={"limit": 200})
+    await check("GET", "/v1/jobs", params={"ids": f"{made['id']},{broken['id']}"})
     await check("GET", "/v1/jobs", 400, params={"limit": 201})
     await check("POST", "/v1/jobs", 400, json={"language": "en"})
     await check("DELETE", path, 204, template=one)

@@ -186,7 +186,7 @@ def test_a_url_that_is_none_fails(api: Api) -> None:
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
-        (b"PK\x03\x04" + bytes(100), "application/"),
+        (b"PK\x03\x04" + bytes(100), "application/zip (Zip archive data)"),
         (b"no recording at all" * 50, "text/plain (ASCII text)"),
         (b"", "inode/x-empty (empty)"),
     ],

@@ -41,10 +41,12 @@ def job(**fields: Any) -> Job:
         webhook=planned.webhook,
         webhook_status=None,
         webhook_tries=0,
+        webhook_error="",
         error="",
         error_code="",
         error_detail="",
         media={"mime": "audio/wave", "duration": 12.3, "channels": 2, "codec": "pcm_s16le"},
+        progress=None,
         ahead=0,
         throttled=False,
     )

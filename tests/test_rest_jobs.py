@@ -4,13 +4,16 @@ import json
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.conftest import ROOT, Recording, Server
+from tests.conftest import ROOT, Recording, Server, running_server
+from tests.file_server import wave_of
 
 
 @pytest.fixture
@@ -111,7 +114,67 @@ def test_lists_page_and_narrow(client: httpx.Client, speech: list[Recording]) ->
     assert ids[0] not in listed(status="error", limit=200)
     assert listed(created_from="2999-01-01T00:00:00Z") == []
     assert listed(created_to="0001-01-01T00:00:00+23:59") == []
+    assert listed(ids=f"{ids[0]},{uuid.uuid4()},{ids[2]}") == [ids[2], ids[0]]
+    assert listed(ids=",".join(ids), limit=1) == [ids[2]]
+    for wrong in ("x", ",".join([ids[0]] * 201)):
+        assert client.get("/jobs", params={"ids": wrong}).status_code == 400
     assert client.get("/jobs", params={"limit": 0}).status_code == 400
+
+
+def test_a_job_tells_its_place_and_its_progress(
+    server: Server, client: httpx.Client, speech: list[Recording]
+) -> None:
+    long = {"file": wave_of([recording.pcm for recording in speech] * 40)}
+    running = client.post("/jobs", files=long, data={"language": "en"}).json()
+    assert (running["status"], running["ahead"], running["progress"]) == ("queued", 0, None)
+    seen: list[dict[str, float]] = []
+    deadline = time.monotonic() + 60
+    while len(seen) < 2:
+        found = client.get(f"/jobs/{running['id']}").json()
+        if found["progress"] and found["progress"] not in seen:
+            seen.append(found["progress"])
+        assert found["ended"] is None, "it ended before its progress was seen"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert seen[0]["seconds"] < seen[1]["seconds"] <= seen[1]["duration"]
+    assert seen[1]["duration"] == pytest.approx(found["media"]["duration"])
+    assert (found["ahead"], found["held"]) == (None, None)
+    client.delete(f"/jobs/{running['id']}")
+
+
+def test_a_failed_job_is_tried_again(client: httpx.Client, speech: list[Recording]) -> None:
+    broken = {"file": b"this is no sound"}
+    fields = {"language": "en", "prompt": "Hello"}
+    old = client.post("/jobs", files=broken, data=fields).json()["id"]
+    ended(client, old)
+    answer = client.post(f"/jobs/{old}/retry")
+    assert answer.status_code == 201
+    new = answer.json()
+    assert new["id"] != old
+    assert new["options"] == fields
+    # What is left of the old one takes nothing from the new one.
+    assert client.delete(f"/jobs/{old}").status_code == 204
+    assert ended(client, new["id"])["error"]["code"] == "bad_audio"
+    good = submit(client, speech[0])["id"]
+    ended(client, good)
+    for job, status, code in ((good, 409, "not_failed"), (old, 404, "not_found")):
+        refused = client.post(f"/jobs/{job}/retry")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+
+
+def test_audio_that_is_no_longer_kept_cannot_be_tried_again(tmp_path: Path) -> None:
+    short = ("--jobs.sweep-seconds", "0.1", "--jobs.audio-hours", "3e-4")
+    with (
+        running_server("--jobs.folder", str(tmp_path), *short) as server,
+        httpx.Client(base_url=server.url + "/v1", timeout=30) as client,
+    ):
+        job = client.post("/jobs", files={"file": b"this is no sound"}).json()["id"]
+        ended(client, job)
+        deadline = time.monotonic() + 10
+        while (answer := client.post(f"/jobs/{job}/retry")).status_code == 201:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (410, "audio_gone")
 
 
 def test_deleting_and_cancelling(client: httpx.Client, speech: list[Recording]) -> None:

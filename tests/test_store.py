@@ -219,12 +219,16 @@ def test_jobs_are_unsettled_until_their_webhook_was_told(store: Store) -> None:
     found = [(job, owner, ended) for job, owner, _, ended in store.unsettled(timedelta(0))]
     assert found == [(first, "me", True), (second, "you", False)]
     assert store.unsettled(timedelta(minutes=1)) == []
-    store.told(first, 204, 3)
+    store.told(first, 503, 2, "the answer was HTTP 503")
+    failed = store.get(first)
+    assert failed is not None
+    assert (failed.webhook_status, failed.webhook_error) == (503, "the answer was HTTP 503")
+    store.told(first, 204, 3, "")
     store.settle(first)
     assert [job for job, *_ in store.unsettled(timedelta(0))] == [second]
     told = store.get(first)
     assert told is not None
-    assert (told.webhook_status, told.webhook_tries) == (204, 3)
+    assert (told.webhook_status, told.webhook_tries, told.webhook_error) == (204, 3, "")
 
 
 def test_audio_is_released_when_nobody_needs_it(store: Store) -> None:
@@ -280,8 +284,39 @@ def test_servers_are_alive_while_they_are_heard_of(store: Store) -> None:
 def test_a_database_of_another_version_is_refused(store: Store, database: str) -> None:
     with store.engine.begin() as c:
         c.execute(sa.update(version).values(number=99))
-    with pytest.raises(JobsUnavailable, match="version 99, this server needs version 1"):
+    with pytest.raises(JobsUnavailable, match="version 99, this server needs version 2"):
         Store(database, owner_running_max=2)
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(store: Store, database: str) -> None:
+    job = add(store)
+    with store.engine.begin() as c:
+        for column in ("webhook_error", "progress"):
+            c.exec_driver_sql(f"ALTER TABLE jobs DROP COLUMN {column}")
+        c.execute(sa.update(version).values(number=1))
+    again = Store(database, owner_running_max=2)
+    found = again.get(job)
+    assert found is not None
+    assert (found.webhook_error, found.progress) == ("", None)
+    with again.engine.connect() as c:
+        assert c.execute(sa.select(version.c.number)).scalar() == 2
+    again.close()
+
+
+def test_progress_is_kept_while_a_job_is_processed(store: Store) -> None:
+    job, waiting = add(store), add(store)
+    store.begin(job)
+    store.keep_progress({job: 2.5, waiting: 1.0})
+    found = [store.get(name) for name in (job, waiting)]
+    assert [f.progress if f else f for f in found] == [2.5, None]
+    store.requeue([job, waiting])
+    back = store.get(job)
+    assert back is not None
+    assert (back.status, back.started, back.progress) == ("queued", None, None)
+    store.begin(job)
+    begun = store.get(job)
+    assert begun is not None
+    assert begun.progress is None
 
 
 @pytest.mark.parametrize(

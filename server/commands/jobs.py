@@ -154,8 +154,7 @@ def _store(options: JobOptions) -> Iterator[Store | None]:
 
 def _all(job: Job) -> dict[str, Any]:
     deleted = job.deleted.isoformat() if job.deleted else None
-    whole = as_json(job) | {"owner": job.owner, "kind": job.kind, "deleted": deleted}
-    return whole | ({"ahead": job.ahead} if job.status == "queued" else {})
+    return as_json(job) | {"owner": job.owner, "kind": job.kind, "deleted": deleted}
 
 
 def _write(value: Any) -> None:

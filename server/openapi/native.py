@@ -9,10 +9,12 @@ from server.openapi.schemas import BINARY, TEXT, Schema, Schemas, Shape, events,
 from server.render import FORMS, SegmentJson, TranscriptJson
 from server.rest.native import CONFIGURED, EVENTS_TYPE, ErrorJson, FileOptions, ProblemJson
 from server.rest.native_jobs import (
+    AudioGone,
     JobFields,
     JobJson,
     JobsJson,
     ListFields,
+    NotFailed,
     NotFound,
     NotReady,
     TranscriptFields,
@@ -134,6 +136,14 @@ JOBS: Final = [
         "Stop a job",
         {200: Answer("The job: it ends as an error.", {JSON: JobJson})},
         refusals=REFUSED.plus(NotFound),
+    ),
+    Operation(
+        "POST",
+        "/v1/jobs/{id}/retry",
+        "retry_job",
+        "Try a failed job again",
+        {201: Answer("A new job that asks the same.", {JSON: JobJson})},
+        refusals=REFUSED.plus(NotFound, NotFailed, AudioGone),
     ),
     Operation(
         "GET",

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import Annotated, Any, BinaryIO, Final, TypeVar
+from typing import Annotated, Any, BinaryIO, Final
 
-from pydantic import Field, GetPydanticSchema, ValidationError
+from pydantic import Field, GetPydanticSchema
 from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -17,17 +17,18 @@ from batch.job import LOCAL, Job, JobFilter, JobRequest, Jobs, Source, Status, W
 from batch.job_door import JobDoor
 from server.render import Format, render
 from server.rest.endpoint import FileEndpoint
-from server.rest.native import FileOptions, refusal
+from server.rest.native import FileOptions, checked, joined, refusal
 from server.rest.upload import Uploads, is_form
-from server.validation import WebAddress, bad_message
+from server.validation import WebAddress
 from streaming.errors import BadMessage, TranscriptionError
 from streaming.options import Options, SessionOptions
 
 KIND: Final = "native"
 COPY_BYTES: Final = 1 << 20
 BODY_BYTES_MAX: Final = 1 << 20
+IDS_MAX: Final = 200  # in one list
+IDS: Final = f"^[0-9a-f-]{{36}}(,[0-9a-f-]{{36}}){{0,{IDS_MAX - 1}}}$"
 
-Fields = TypeVar("Fields", bound=Options)
 Answer = Callable[[Jobs, Request], Awaitable[Response]]
 
 
@@ -43,6 +44,20 @@ class NotReady(TranscriptionError):
     code = "not_ready"
     close_code = 4400
     http_status = 409
+
+
+class NotFailed(TranscriptionError):
+    code = "not_failed"
+    close_code = 4400
+    http_status = 409
+
+
+class AudioGone(TranscriptionError):
+    """It has been kept for as long as audio is."""
+
+    code = "audio_gone"
+    close_code = 4400
+    http_status = 410
 
 
 class JobFields(FileOptions):
@@ -71,6 +86,8 @@ class JobFields(FileOptions):
 class ListFields(Options):
     """What a list of jobs may be narrowed to."""
 
+    ids: Annotated[str, Field(pattern=IDS)] | None = None
+    """Ids of jobs, with commas between: none but these, as far as they exist."""
     status: Status | None = None
     """Where they stand."""
     before: str | None = None
@@ -81,8 +98,16 @@ class ListFields(Options):
     """Submitted then or later."""
     created_to: datetime | None = None
     """Submitted before."""
-    limit: Annotated[int, Field(ge=1, le=200)] = 10
-    """How many, at most."""
+    limit: Annotated[int, Field(ge=1, le=IDS_MAX)] = 10
+    """How many, at most. With `ids`, all unless it is said."""
+
+    @property
+    def filter(self) -> JobFilter:
+        fields = dict(self)
+        if self.ids is not None:
+            fields["ids"] = tuple(self.ids.split(","))
+            fields["limit"] = self.limit if "limit" in self.model_fields_set else IDS_MAX
+        return JobFilter(owner=LOCAL, kind=KIND, **fields)
 
 
 class TranscriptFields(Options):
@@ -105,12 +130,20 @@ class MediaJson(TypedDict, total=False):
     format: str
 
 
+class ProgressJson(TypedDict):
+    """How much of the file is transcribed; `duration` is null where the file does not say."""
+
+    seconds: float
+    duration: float | None
+
+
 class HookJson(TypedDict):
-    """The webhook, with the HTTP status of the last try."""
+    """The webhook, with the HTTP status of the last try, and why it has not been told."""
 
     url: str | None
     status: int | None
     tries: int
+    error: str | None
 
 
 class FailureJson(TypedDict):
@@ -127,6 +160,9 @@ class JobJson(TypedDict):
     id: str
     status: Status
     throttled: bool
+    ahead: int | None
+    held: str | None
+    progress: ProgressJson | None
     created: str
     started: str | None
     ended: str | None
@@ -161,6 +197,7 @@ def routes(door: JobDoor, uploads: Uploads, defaults: SessionOptions) -> list[Ba
         Route(one, endpoint(shown), methods=["GET"]),
         Route(one, endpoint(deleted), methods=["DELETE"]),
         Route(one + "/cancel", endpoint(cancelled), methods=["POST"]),
+        Route(one + "/retry", endpoint(tried_again), methods=["POST"]),
         Route(one + "/transcript", endpoint(transcribed), methods=["GET"]),
     ]
 
@@ -173,13 +210,13 @@ class Creation:
     async def answer(self, jobs: Jobs, request: Request) -> Response:
         if is_form(request):
             async with self.uploads.received_in_turn(request) as upload:
-                fields = _checked(JobFields, _joined(upload.fields))
+                fields = checked(JobFields, joined(upload.fields))
                 if fields.url is not None:
                     raise BadMessage("url: there is a file already", field="url")
                 put = await jobs.upload(LOCAL, _chunks(upload.file))
             source = Source("upload", put.id)
         else:
-            fields = _checked(JobFields, await _body(request))
+            fields = checked(JobFields, await _body(request))
             if fields.url is None:
                 raise BadMessage("url: is missing", field="url", allowed="http:// or https://")
             source = Source("url", fields.url)
@@ -212,8 +249,8 @@ class Creation:
 
 
 async def listed(jobs: Jobs, request: Request) -> Response:
-    fields = _checked(ListFields, _joined(request.query_params.multi_items()))
-    found = await jobs.find(JobFilter(owner=LOCAL, kind=KIND, **dict(fields)))
+    fields = checked(ListFields, joined(request.query_params.multi_items()))
+    found = await jobs.find(fields.filter)
     body: JobsJson = {"jobs": [as_json(job) for job in found]}
     return JSONResponse(body)
 
@@ -232,6 +269,17 @@ async def cancelled(jobs: Jobs, request: Request) -> Response:
     return await _shown(jobs, job.id)
 
 
+async def tried_again(jobs: Jobs, request: Request) -> Response:
+    """A new job like one that has failed."""
+    old = await _found(jobs, request.path_params["id"])
+    if old.status != "error" or old.source is None:
+        raise NotFailed(f"the job is {old.status}: only a failed one is tried again", field="id")
+    if old.source.kind == "upload" and await jobs.find_upload(old.source.value) is None:
+        raise AudioGone("the audio of the job is no longer there: send it again", field="id")
+    asked = JobRequest(old.owner, old.kind, old.source, old.work, old.options, old.webhook)
+    return await _shown(jobs, await jobs.submit(asked), 201)
+
+
 async def deleted(jobs: Jobs, request: Request) -> Response:
     job = await _found(jobs, request.path_params["id"])
     await jobs.delete(job.id)
@@ -239,7 +287,7 @@ async def deleted(jobs: Jobs, request: Request) -> Response:
 
 
 async def transcribed(jobs: Jobs, request: Request) -> Response:
-    fields = _checked(TranscriptFields, _joined(request.query_params.multi_items()))
+    fields = checked(TranscriptFields, joined(request.query_params.multi_items()))
     job = await _found(jobs, request.path_params["id"])
     transcript = await jobs.transcript(job.id)
     if transcript is None:
@@ -261,6 +309,9 @@ def as_json(job: Job) -> JobJson:
         "id": job.id,
         "status": job.status,
         "throttled": job.throttled,
+        "ahead": job.ahead if job.status == "queued" else None,
+        "held": job.held or None,
+        "progress": _progress(job),
         "created": job.created.isoformat(),
         "started": job.started.isoformat() if job.started else None,
         "ended": job.ended.isoformat() if job.ended else None,
@@ -272,36 +323,24 @@ def as_json(job: Job) -> JobJson:
     }
 
 
+def _progress(job: Job) -> ProgressJson | None:
+    if job.progress is None:
+        return None
+    return {"seconds": job.progress, "duration": job.media.get("duration")}
+
+
 def _hook(job: Job) -> HookJson:
     hook = job.webhook
     return {
         "url": hook.url if hook else None,
         "status": job.webhook_status,
         "tries": job.webhook_tries,
+        "error": job.webhook_error or None,
     }
 
 
 def _failure(job: Job) -> FailureJson:
     return {"code": job.error_code, "message": job.error, "detail": job.error_detail}
-
-
-def _joined(fields: list[tuple[str, str]]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    for name, value in fields:
-        if name == "key_terms":
-            given.setdefault(name, []).append(value)
-        elif name in given:
-            raise BadMessage(f"{name}: is given twice", field=name)
-        else:
-            given[name] = value
-    return given
-
-
-def _checked(model: type[Fields], given: dict[str, Any]) -> Fields:
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        raise bad_message(error, model) from error
 
 
 async def _body(request: Request) -> dict[str, Any]:
