@@ -49,7 +49,8 @@ async def opened(url: str, *flags: str, width: int = 1200) -> AsyncIterator[Page
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *flags])
-        page = await browser.new_page(viewport={"width": width, "height": 760})
+        context = await browser.new_context(viewport={"width": width, "height": 760})
+        page = await context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.on("request", watch)
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -120,30 +121,6 @@ async def test_a_microphone_that_is_refused_is_said_to_be(server_url: str) -> No
         await page.click("#record")
         await expect(page.locator("#notices")).to_contain_text("microphone", ignore_case=True)
         await expect(page.locator("#record-label")).to_have_text("Start")
-
-
-async def test_a_file_is_transcribed_with_progress_and_exported(
-    server_url: str, speech: list[Recording]
-) -> None:
-    async with opened(server_url) as page:
-        await page.click("#tab-files")
-        await page.set_input_files("#picker", [r.path for r in speech[:2]])
-        queue = page.locator("#queue")
-        await expect(queue).to_contain_text(speech[0].text)
-        await expect(queue).to_contain_text(speech[1].text)
-        subtitles = await downloaded(page, queue.locator("button:has-text('SRT')").first)
-        assert "-->" in subtitles
-        await page.screenshot(path=ARTEFACTS / "files.png")
-
-
-async def test_a_file_that_is_none_is_refused_in_words(server_url: str, tmp_path: Path) -> None:
-    broken = tmp_path / "broken.wav"
-    broken.write_bytes(b"this is no sound")
-    async with opened(server_url) as page:
-        await page.click("#tab-files")
-        await page.set_input_files("#picker", broken)
-        await expect(page.locator("#queue")).to_contain_text("not an audio or video file")
-        await page.screenshot(path=ARTEFACTS / "error.png")
 
 
 async def test_it_fits_a_phone(server_url: str) -> None:

@@ -30,7 +30,7 @@ const live = new Live({
   model,
   onChange: showTools,
 });
-const files = new Files({ list: find("#queue"), language, onChange: showCount });
+const files = new Files({ list: find("#queue"), language, notices, onChange: showCount });
 
 const clear = document.createElement("button");
 clear.type = "button";
@@ -39,7 +39,7 @@ clear.addEventListener("click", () => {
   captions.clear();
   showTools();
 });
-find("#live-tools").append(exportButtons(recordingName, () => captions.transcript), clear);
+find("#live-tools").append(exportButtons(recordingName, () => captions.transcript, "this page"), clear);
 showTools();
 
 find("#picker").addEventListener("change", ({ target }) => {
@@ -52,7 +52,7 @@ acceptDrops(find("#curtain"), (dropped) => {
 });
 
 addEventListener("beforeunload", (event) => {
-  if (live.isRunning || files.pending) event.preventDefault();
+  if (live.isRunning || files.unsent) event.preventDefault();
 });
 
 model.ask();
@@ -62,10 +62,10 @@ function showTools() {
   clear.disabled = live.isRunning;
 }
 
-function showCount() {
+function showCount(pending) {
   const count = find("#files-count");
-  count.hidden = !files.pending;
-  count.textContent = String(files.pending);
+  count.hidden = !pending;
+  count.textContent = String(pending);
 }
 
 function recordingName() {

@@ -89,23 +89,31 @@ async function copy(text) {
   return undefined;
 }
 
-/** Buttons for one transcript; `read()` returns it as it is when a button is pressed. */
-export function exportButtons(nameOf, read) {
+/**
+ * Buttons for one transcript, of what `label` says. `read()` returns or promises it as it is when
+ * a button is pressed, or null.
+ */
+export function exportButtons(nameOf, read, label) {
   const group = document.createElement("div");
   group.className = "export";
   group.setAttribute("role", "group");
-  group.setAttribute("aria-label", "Export the transcript");
+  group.setAttribute("aria-label", `Export the transcript of ${label}`);
   const copying = button("Copy", "Copy the text");
   copying.addEventListener("click", async () => {
-    const copied = await copy(FORMATS.txt.write(read())).then(() => "Copied", () => "Not copied");
-    copying.textContent = copied;
+    const transcript = await read();
+    if (!transcript) return;
+    const text = FORMATS.txt.write(transcript);
+    copying.textContent = await copy(text).then(() => "Copied", () => "Not copied");
     setTimeout(() => (copying.textContent = "Copy"), 1600);
   });
   group.append(copying);
   for (const format of Object.keys(FORMATS)) {
     const saving = button(format.toUpperCase(), `Download as ${format.toUpperCase()}`);
     saving.dataset.format = format;
-    saving.addEventListener("click", () => save(nameOf(), format, read()));
+    saving.addEventListener("click", async () => {
+      const transcript = await read();
+      if (transcript) save(nameOf(), format, transcript);
+    });
     group.append(saving);
   }
   return group;

@@ -1,182 +1,255 @@
-/** The queue of files: one at a time goes to the server, the others wait their turn. */
+/** The queue of this browser's files: sent one after the other, then watched as jobs. */
 
-import { line } from "./captions.js";
-import { clock } from "./clock.js";
-import { exportButtons } from "./export.js";
-import { transcribe } from "./upload.js";
-import { render } from "./words.js";
+import { FileCard } from "./file-card.js";
+import { stateOf, UNKNOWN, unsent, uploading, WAITING } from "./file-states.js";
+import * as jobs from "./jobs.js";
+import { forget, remember, remembered, watchOthers } from "./remembered.js";
+import { upload } from "./upload.js";
+import { Watch } from "./watch.js";
+
+const LOOK_MS = 1000;
+const LOOK_HIDDEN_MS = 10000;
+const AWAY_MS = 3000; // while the server cannot be reached
 
 export class Files {
   #list;
   #language;
+  #notices;
   #onChange;
-  #waiting = [];
-  #running = null;
+  #all = []; // as they stand on the page
+  #unsent = [];
+  #sending = null;
+  #watch = new Watch(() => this.#look());
+  #isStale = true; // what has ended may have been deleted, too
+  #isAway = false;
 
-  constructor({ list, language, onChange }) {
+  constructor({ list, language, notices, onChange }) {
     this.#list = list;
     this.#language = language;
+    this.#notices = notices;
     this.#onChange = onChange;
+    this.#place(remembered().map((known) => this.#make(known)));
+    watchOthers({
+      onAdded: (known) => this.#adopt(known),
+      onForgotten: (id) => this.#drop(this.#all.find((upload) => upload.id === id)),
+    });
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return;
+      this.#isStale = true;
+      this.#watch.now();
+    });
+    this.#watch.now();
   }
 
-  /** How many are not finished. */
+  /** How many would be lost with the page. */
+  get unsent() {
+    return this.#unsent.length + (this.#sending ? 1 : 0);
+  }
+
+  /** How many have not ended. */
   get pending() {
-    return this.#waiting.length + (this.#running ? 1 : 0);
+    return this.#all.filter(({ isOpen }) => isOpen).length;
   }
 
   add(files) {
-    for (const file of files) {
-      const card = new FileCard(file, {
-        leave: (left) => this.#leave(left),
-        again: (failed) => this.#enqueue(failed),
-      });
-      this.#list.append(card.element);
-      this.#enqueue(card);
+    const now = Date.now();
+    const language = this.#language.value;
+    const added = [...files].map((file, number) => {
+      // The first of them is shown first, here and after a reload.
+      const known = { name: file.name, size: file.size, added: now + (files.length - number) / 1e4 };
+      return Object.assign(this.#make(known), { file, language, isAlone: files.length === 1 });
+    });
+    this.#place(added);
+    for (const one of added) this.#enqueue(one);
+  }
+
+  // ---- the list
+
+  #make({ id = null, name, size, added }) {
+    const one = { id, name, size, added, isOpen: true };
+    one.card = new FileCard(name, {
+      cancel: () => this.#attempt(one, () => this.#cancel(one)),
+      retry: () => this.#attempt(one, () => this.#retry(one)),
+      remove: () => this.#attempt(one, () => this.#remove(one)),
+      read: () => jobs.transcript(one.id),
+    });
+    one.card.show(UNKNOWN);
+    return one;
+  }
+
+  #place(added) {
+    this.#all.unshift(...added);
+    this.#list.prepend(...added.map(({ card }) => card.element));
+    this.#onChange(this.pending);
+  }
+
+  #adopt(known) {
+    if (this.#all.some(({ id }) => id === known.id)) return;
+    this.#place([this.#make(known)]);
+    this.#watch.now();
+  }
+
+  #drop(one) {
+    if (!this.#all.includes(one)) return;
+    const { element } = one.card;
+    const next = element.nextElementSibling ?? element.previousElementSibling;
+    if (element.contains(document.activeElement)) (next ?? document.querySelector("#picker")).focus();
+    element.remove();
+    this.#all = this.#all.filter((other) => other !== one);
+    if (one.id) forget(one.id);
+    this.#onChange(this.pending);
+  }
+
+  #show(one, state) {
+    const wasOpen = one.isOpen && one.state;
+    one.state = state.name;
+    one.isOpen = !["done", "failed"].includes(state.name);
+    one.card.show(state);
+    if (wasOpen && !one.isOpen) {
+      this.#announce(`${one.name}: ${[state.text, state.reason].filter(Boolean).join(". ")}`);
+      if (state.name === "done" && one.isAlone) one.card.open();
     }
+    this.#onChange(this.pending);
   }
 
-  #enqueue(card) {
-    card.wait();
-    this.#waiting.push(card);
+  #announce(text) {
+    document.querySelector("#announcer").textContent = text;
+  }
+
+  // ---- sending
+
+  #enqueue(one) {
+    this.#show(one, WAITING);
+    this.#unsent.push(one);
     this.#pump();
-  }
-
-  #leave(card) {
-    this.#waiting = this.#waiting.filter((other) => other !== card);
-    this.#onChange();
   }
 
   async #pump() {
-    this.#onChange();
-    if (this.#running || !this.#waiting.length) return;
-    this.#running = this.#waiting.shift();
-    await this.#running.run(this.#language.value);
-    this.#running = null;
-    this.#pump();
-  }
-}
-
-/** One file on the page: its state, its transcript as it grows, what can be done with it. */
-class FileCard {
-  #file;
-  #on;
-  #abort = null;
-  #transcript = null;
-  #segments = [];
-
-  constructor(file, on) {
-    this.#file = file;
-    this.#on = on;
-    this.element = make("article", "file");
-    this.title = make("h2", "name", file.name);
-    this.status = make("p", "quiet");
-    this.progress = make("progress");
-    this.progress.setAttribute("aria-label", `Progress of ${file.name}`);
-    this.error = make("p", "failure");
-    this.error.setAttribute("role", "alert");
-    this.text = make("div", "transcript");
-    this.text.setAttribute("aria-label", `Transcript of ${file.name}`);
-    this.retry = make("button", "act", "Try again");
-    this.remove = make("button", "dismiss", "✕");
-    this.tools = make("div", "tools");
-    this.#build();
+    if (this.#sending || !this.#unsent.length) return;
+    const one = this.#unsent.shift();
+    this.#sending = one;
+    const isOver = await this.#send(one);
+    this.#sending = null;
+    if (isOver) {
+      this.#pump();
+    } else {
+      this.#unsent.unshift(one);
+      setTimeout(() => this.#pump(), AWAY_MS);
+    }
   }
 
-  #build() {
-    const head = make("header");
-    this.retry.type = this.remove.type = "button";
-    this.retry.addEventListener("click", () => this.#on.again(this));
-    this.remove.setAttribute("aria-label", `Remove ${this.#file.name}`);
-    this.remove.addEventListener("click", () => this.#discard());
-    head.append(this.title, this.status, this.retry, this.remove);
-    const stem = this.#file.name.replace(/\.[^.]+$/, "");
-    this.tools.append(exportButtons(() => stem, () => this.#read()));
-    this.element.append(head, this.progress, this.error, this.text, this.tools);
-  }
-
-  wait() {
-    this.#enter("waiting", `${size(this.#file.size)} · waiting`);
-  }
-
-  async run(language) {
-    this.#abort = new AbortController();
-    this.#segments = [];
-    this.#transcript = null;
-    this.text.replaceChildren();
-    this.progress.removeAttribute("value");
-    this.#enter("running", `${size(this.#file.size)} · uploading`);
-    const on = {
-      progress: (data) => this.#advance(data),
-      segment: (data) => this.#append(data),
-    };
+  /** Whether nothing is left to be done; false while the server is away. */
+  async #send(one) {
+    one.abort = new AbortController();
+    const onProgress = (part) => this.#show(one, uploading(part, one.size));
+    onProgress(0);
     try {
-      this.#finish(await transcribe(this.#file, language, on, this.#abort.signal));
+      this.#become(one, await upload(one.file, one.language, onProgress, one.abort.signal));
     } catch (error) {
-      if (error.name === "AbortError") return;
-      this.error.textContent = error.message;
-      this.#enter("failed", "Failed");
+      // No answer may also be the fault of the file, which may have been deleted.
+      const isAway = error instanceof jobs.Unreachable && !(await jobs.isThere());
+      if (isAway && !one.abort.signal.aborted) {
+        this.#reach(error);
+        this.#show(one, WAITING);
+        return false;
+      }
+      this.#show(one, unsent(error.name === "AbortError" ? "Cancelled." : error.message));
+    }
+    return true;
+  }
+
+  /** It is this job from now on. */
+  #become(one, job) {
+    if (one.id) forget(one.id);
+    one.id = job.id;
+    remember(one);
+    this.#show(one, stateOf(job));
+    this.#watch.now();
+  }
+
+  // ---- watching
+
+  async #look() {
+    const asked = this.#all.filter(({ id, isOpen }) => id && (isOpen || this.#isStale));
+    const pairs = asked.map((one) => [one, one.id]);
+    if (!pairs.length) return null;
+    try {
+      const found = await jobs.look(pairs.map(([, id]) => id));
+      this.#isStale = false;
+      this.#reach(null);
+      // What was tried again or deleted meanwhile has another id, or is not there.
+      const same = pairs.filter(([one, id]) => one.id === id && this.#all.includes(one));
+      for (const [one, id] of same) if (found.has(id)) this.#show(one, stateOf(found.get(id)));
+      this.#lose(same.filter(([, id]) => !found.has(id)).map(([one]) => one));
+    } catch (error) {
+      this.#reach(error);
+      return AWAY_MS;
+    }
+    if (!this.#all.some(({ id, isOpen }) => id && isOpen)) return null;
+    return document.hidden ? LOOK_HIDDEN_MS : LOOK_MS;
+  }
+
+  /** Says once that something is wrong, and takes it back when `error` is null. */
+  #reach(error) {
+    if (error && !this.#isAway) {
+      const isAway = error instanceof jobs.Unreachable;
+      const hope = isAway ? " Your files go on when the server is back." : "";
+      this.#notices.show("jobs", "warning", error.message + hope);
+    } else if (!error && this.#isAway) {
+      this.#notices.drop("jobs");
+    }
+    this.#isAway = Boolean(error);
+  }
+
+  #lose(gone) {
+    if (!gone.length) return;
+    const what = gone.length === 1 ? `${gone[0].name} is` : `${gone.length} files are`;
+    const why = "deleted there, or kept for as long as files are";
+    for (const one of gone) this.#drop(one);
+    this.#notices.show("gone", "info", `${what} no longer on the server: ${why}.`);
+  }
+
+  // ---- what users do
+
+  /** One thing at a time with each file, however often a button is pressed. */
+  async #attempt(one, work) {
+    if (one.isBusy) return;
+    one.isBusy = true;
+    await work().catch((error) => one.card.complain(error.message));
+    one.isBusy = false;
+  }
+
+  async #cancel(one) {
+    if (this.#unsent.includes(one)) {
+      this.#unsent = this.#unsent.filter((other) => other !== one);
+      this.#show(one, unsent("Cancelled."));
+    } else if (this.#sending === one) {
+      one.abort.abort();
+    } else {
+      this.#show(one, stateOf(await jobs.cancel(one.id)));
     }
   }
 
-  #advance({ seconds, duration }) {
-    if (duration) {
-      this.progress.max = duration;
-      this.progress.value = Math.min(seconds, duration);
+  async #retry(one) {
+    const old = one.id;
+    if (!old) return this.#enqueue(one);
+    try {
+      this.#become(one, await jobs.retry(old));
+    } catch (error) {
+      // The server keeps audio for a day; the page, for as long as it is open.
+      if (!one.file || error instanceof jobs.Unreachable) throw error;
+      forget(old);
+      one.id = null;
+      this.#enqueue(one);
     }
-    const of = duration ? ` of ${clock(duration)}` : "";
-    this.#enter("running", `Transcribing · ${clock(seconds)}${of}`);
+    return jobs.remove(old).catch(() => null); // what is left of it ends with its time
   }
 
-  #append(segment) {
-    this.#segments.push(segment);
-    const row = line("final", segment.start);
-    row.lastChild.append(render(segment.text.trim(), segment.words));
-    this.text.append(row);
-    this.text.tabIndex = 0;
-    this.text.scrollTop = this.text.scrollHeight;
+  async #remove(one) {
+    const question = `Delete ${one.name} and its transcript from the server?`;
+    if (one.state === "done" && !confirm(question)) return;
+    if (one.id) await jobs.remove(one.id);
+    this.#announce(`${one.name} is deleted.`);
+    this.#drop(one);
   }
-
-  #finish(transcript) {
-    this.#transcript = transcript;
-    if (!this.#segments.length) transcript.segments?.forEach((segment) => this.#append(segment));
-    if (!this.#segments.length) this.text.append(make("p", "quiet", "No speech was heard."));
-    this.text.scrollTop = 0;
-    const words = transcript.text?.split(/\s+/).filter(Boolean).length ?? 0;
-    const length = transcript.duration == null ? "" : `${clock(transcript.duration)} · `;
-    this.#enter("done", `${length}${words} ${words === 1 ? "word" : "words"}`);
-    document.querySelector("#announcer").textContent = `${this.#file.name} is transcribed.`;
-  }
-
-  #read() {
-    if (this.#transcript) return { ...this.#transcript, segments: this.#segments };
-    const text = this.#segments.map((segment) => segment.text.trim()).join(" ");
-    return { text, language: null, duration: null, segments: this.#segments };
-  }
-
-  #discard() {
-    this.#abort?.abort();
-    this.element.remove();
-    this.#on.leave(this);
-  }
-
-  #enter(state, text) {
-    this.element.dataset.state = state;
-    this.status.textContent = text;
-    this.progress.hidden = state !== "running";
-    this.error.hidden = state !== "failed";
-    this.retry.hidden = state !== "failed";
-    this.tools.hidden = !this.#segments.length || state === "waiting";
-  }
-}
-
-function make(tag, className = "", text = "") {
-  const element = document.createElement(tag);
-  element.className = className;
-  element.textContent = text;
-  return element;
-}
-
-function size(bytes) {
-  if (bytes < 1e6) return `${Math.max(1, Math.round(bytes / 1e3))} kB`;
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }

@@ -1,64 +1,30 @@
-/** One file to the server; its transcript comes back as server-sent events. */
+/** One file to the server, which answers with its job. */
 
-import { errorText } from "./notices.js";
+import { refusal, Unreachable } from "./jobs.js";
 
 /**
- * Calls `on.progress`, `on.segment` as they come and returns the whole transcript.
- * Throws an Error in the user's words.
+ * Calls `onProgress` with the part that has been sent, 0 to 1. Throws Unreachable, Refused, or
+ * an AbortError once `signal` says so. `fetch` cannot tell how much has been sent.
  */
-export async function transcribe(file, language, on, signal) {
+export function upload(file, language, onProgress, signal) {
   const form = new FormData();
-  form.append("file", file, file.name);
   if (language !== "auto") form.append("language", language);
-  const answer = await fetch(new URL("v1/transcribe", document.baseURI), {
-    method: "POST",
-    body: form,
-    headers: { Accept: "text/event-stream" },
-    signal,
-  }).catch((error) => {
-    throw error.name === "AbortError" ? error : new Error("The server cannot be reached.");
+  form.append("file", file, file.name);
+  const request = new XMLHttpRequest();
+  request.open("POST", new URL("v1/jobs", document.baseURI));
+  request.responseType = "json";
+  request.upload.addEventListener("progress", ({ loaded, total }) => onProgress(loaded / total));
+  signal.addEventListener("abort", () => request.abort());
+  return new Promise((resolve, reject) => {
+    request.onabort = () => reject(new DOMException("stopped", "AbortError"));
+    request.onerror = () => {
+      const why = "the server cannot be reached, or the file cannot be read";
+      reject(new Unreachable(`It could not be sent: ${why}.`));
+    };
+    request.onload = () => {
+      if (request.status === 201) resolve(request.response);
+      else reject(refusal(request.status, request.response));
+    };
+    request.send(form);
   });
-  if (!answer.ok) throw new Error(await refusal(answer));
-  for await (const { name, data } of events(answer.body)) {
-    if (name === "done") return data;
-    if (name === "error") throw new Error(errorText(data));
-    on[name]?.(data);
-  }
-  throw new Error("The connection was lost before the transcript was complete.");
-}
-
-async function refusal(answer) {
-  const body = await answer.json().catch(() => null);
-  if (body?.error) return errorText(body.error);
-  return `The server refused the file: ${answer.status} ${answer.statusText}`.trim();
-}
-
-/** The events of a body, https://html.spec.whatwg.org/multipage/server-sent-events.html */
-export async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read().catch((error) => {
-      if (error.name === "AbortError") throw error;
-      return { done: true };
-    });
-    if (done) return;
-    const blocks = (rest + value).split(/\r\n\r\n|\n\n|\r\r/);
-    rest = blocks.pop();
-    for (const block of blocks) {
-      const event = parse(block);
-      if (event) yield event;
-    }
-  }
-}
-
-function parse(block) {
-  let name = "message";
-  const data = [];
-  for (const row of block.split(/\r\n|\n|\r/)) {
-    const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(row);
-    if (field === "event") name = value;
-    if (field === "data") data.push(value);
-  }
-  return data.length ? { name, data: JSON.parse(data.join("\n")) } : null;
 }
