@@ -25,6 +25,7 @@ from server.protocols.base import Handshake, WireProtocol
 from server.rest import (
     assemblyai,
     assemblyai_job,
+    assemblyai_sync,
     container,
     elsewhere,
     native,
@@ -34,7 +35,8 @@ from server.rest import (
 from server.rest.upload import Uploads
 from server.webhooks import Webhooks
 
-FILE_APIS = (native, openai, container)
+# The synchronous one comes first: it shares a path with the native one, and leaves it the rest.
+FILE_APIS = (assemblyai_sync, native, openai, container)
 JOB_APIS = (native_jobs, assemblyai)
 # By kind of job, what a protocol adds to the life of its jobs; without one, nothing.
 DIALECTS: dict[str, Dialect] = {assemblyai_job.KIND: assemblyai_job.Review()}

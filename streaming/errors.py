@@ -4,7 +4,6 @@ TranscriptionError
 ├── BadMessage        a message, option or field is wrong                 close code 4400
 ├── BadAudio          the audio bytes are not what was announced          close code 4415
 ├── TooLarge          a frame, an upload or a recording is over its bound close code 1009
-├── Unauthorized      without a key, or with a wrong one                  close code 1008
 ├── TimedOut          nothing came for too long                           close code 4408
 │   └── Expired       longer than a session may be
 ├── Overloaded        refused so that the others keep their latency       close code 1013
@@ -48,12 +47,6 @@ class TooLarge(TranscriptionError):
     code = "too_large"
     close_code = 1009
     http_status = 413
-
-
-class Unauthorized(TranscriptionError):
-    code = "unauthorized"
-    close_code = 1008
-    http_status = 401
 
 
 class TimedOut(TranscriptionError):

@@ -29,7 +29,7 @@ class Session:
 
     def __init__(self, url: str, key: str = "a key") -> None:
         host = url.replace("http", "ws", 1)
-        self.client = StreamingClient(StreamingClientOptions(api_host=host, api_key=key))
+        self.client: Any = StreamingClient(StreamingClientOptions(api_host=host, api_key=key))
         self.heard: list[Any] = []
         self.news = threading.Condition()
         for event in StreamingEvents:

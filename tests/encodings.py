@@ -2,6 +2,9 @@
 
 import numpy as np
 import soxr
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.frame import AudioFrame
+from av.codec import CodecContext
 
 from tests.sounds import Samples, media, pieces
 
@@ -34,6 +37,20 @@ def in_container(sound: Samples, encoding: str) -> list[bytes]:
     """float32 [samples] at 16 kHz as opus, in the pieces in which a muxer writes it."""
     wide = soxr.resample(sound, RATE, 48_000)[:, None]
     return [data for _, data in pieces(wide, *LIVE[encoding])]
+
+
+def opus_packets(sound: Samples) -> list[bytes]:
+    """float32 [samples] at 16 kHz as packets of 20 ms."""
+    context = CodecContext.create("libopus", "w")
+    assert isinstance(context, AudioCodecContext)
+    context.sample_rate, context.layout, context.format = 48_000, "mono", "flt"
+    packets = []
+    wide = soxr.resample(sound, RATE, 48_000)
+    for at in range(0, len(wide) - 959, 960):
+        frame = AudioFrame.from_ndarray(wide[None, at : at + 960], format="flt", layout="mono")
+        frame.sample_rate, frame.pts = 48_000, at
+        packets += [bytes(packet) for packet in context.encode(frame)]
+    return packets + [bytes(packet) for packet in context.encode(None)]
 
 
 def silence(seconds: float) -> bytes:

@@ -1,14 +1,20 @@
 """What AssemblyAI's Python streaming client gets from `/v3/ws`."""
 
+import re
+import shutil
+import subprocess
+import sys
 import time
 from itertools import groupby, pairwise
+from pathlib import Path
 
 import pytest
 from assemblyai.streaming.v3 import TurnEvent
 
 from tests.assemblyai_live import Session, connected, transcribed
-from tests.conftest import Recording
+from tests.conftest import ROOT, Recording
 
+DOCS = (ROOT / "docs" / "assemblyai-streaming.md").read_text(encoding="utf-8")
 HELLO, DESK = 0, 10  # places among the recordings
 
 
@@ -18,6 +24,18 @@ def desk(server_url: str, speech: list[Recording]) -> Session:
     return transcribed(
         server_url, speech[DESK].pcm, interval=0.05, max_turn_silence=600, format_turns=True
     )
+
+
+def test_the_client_of_the_docs(server_url: str, speech: list[Recording], tmp_path: Path) -> None:
+    found = re.search(r"```python\n(.*?)```", DOCS, re.DOTALL)
+    assert found is not None
+    program = found.group(1).replace("ws://127.0.0.1:8000", server_url.replace("http", "ws"))
+    (tmp_path / "client.py").write_text(program)
+    shutil.copy(speech[HELLO].path, tmp_path / "speech.wav")
+    ended = subprocess.run(
+        [sys.executable, "client.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.stdout, ended.returncode) == (speech[HELLO].text + "\n", 0), ended.stderr
 
 
 def by_turn(session: Session) -> list[list[TurnEvent]]:

@@ -19,7 +19,6 @@ from streaming.errors import (
     TimedOut,
     TooLarge,
     TranscriptionError,
-    Unauthorized,
 )
 from streaming.events import (
     Account,
@@ -42,6 +41,10 @@ WORDS = (
     Word("Good", samples(100), samples(400), 0.91234, stable=True),
     Word("day", samples(400), samples(700), 0.5),
 )
+
+
+class WrongKey(TranscriptionError):
+    close_code = 1008
 
 
 def update(found: AssemblyAI, **fields: Any) -> SessionOptions:
@@ -127,8 +130,8 @@ def test_begin() -> None:
     found = wire(speech_model="u3-rt-pro", mode="balanced", filter_profanity="True")
     (command,) = found.open()
     assert isinstance(command, Start)
-    begin, warning = (json.loads(m) for m in found.ready("an id", MODEL, command))
-    assert begin == {
+    (begin,) = found.ready("an id", MODEL, command)
+    assert json.loads(begin) == {
         "type": "Begin",
         "id": "an id",
         "expires_at": 1000 + 3 * 3600,
@@ -143,8 +146,6 @@ def test_begin() -> None:
             "voice_focus": None,
         },
     }
-    assert warning["type"] == "Warning"
-    assert warning["warning"] == "mode: accepted, without effect on this server"
 
 
 def test_without_a_name_begin_says_which_model_it_is() -> None:
@@ -288,7 +289,7 @@ def test_our_other_events_are_not_told() -> None:
 @pytest.mark.parametrize(
     ("error", "code", "text"),
     [
-        (Unauthorized("Invalid API key"), 1008, "Unauthorized Connection: Invalid API key"),
+        (WrongKey("Invalid API key"), 1008, "Unauthorized Connection: Invalid API key"),
         (EngineFailed("why"), 3005, "Session Cancelled: An error occurred"),
         (TranscriptionError("a secret"), 3005, "Session Cancelled: An error occurred"),
         (GoingAway("why"), 3005, "Session Cancelled: the server is shutting down"),
@@ -309,7 +310,7 @@ def test_errors_have_the_code_of_the_close(error: TranscriptionError, code: int,
 
 
 def test_a_client_that_is_turned_away_is_told_so_whatever_its_query() -> None:
-    assert told_error(wire(sample_rate="x"), Unauthorized("Invalid API key"))[0] == 1008
+    assert told_error(wire(sample_rate="x"), WrongKey("Invalid API key"))[0] == 1008
 
 
 # ---- the webhook

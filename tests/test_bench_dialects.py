@@ -175,6 +175,64 @@ def test_whisperlivekit_says_which_message_is_its_last() -> None:
     ]
 
 
+# ---- AssemblyAI
+
+
+def turn(transcript: str, order: int, edges: tuple[int, int], *, is_end: bool, final: int) -> str:
+    """A turn's message; the first `final` words are so."""
+    texts = transcript.split()
+    words = [
+        {"text": text, "start": edges[0], "end": edges[1], "word_is_final": at < final}
+        for at, text in enumerate(texts)
+    ]
+    return json.dumps(
+        {
+            "type": "Turn",
+            "turn_order": order,
+            "end_of_turn": is_end,
+            "transcript": transcript,
+            "words": words,
+        }
+    )
+
+
+ASSEMBLYAI_SAID = [
+    (-0.01, '{"type":"Begin","id":"x","expires_at":1}'),
+    (0.9, '{"type":"SpeechStarted","timestamp":450,"confidence":0.9}'),
+    (0.9, turn("seven", 0, (450, 800), is_end=False, final=0)),
+    (2.9, turn("seven six four six", 0, (450, 2800), is_end=False, final=2)),
+    (3.2, turn("seven six four six", 0, (450, 2770), is_end=True, final=4)),
+    (6.1, turn("four two", 1, (4500, 5720), is_end=True, final=2)),
+    (8.1, '{"type":"Warning","warning_code":3102,"warning":"why"}'),
+    (8.2, '{"type":"Termination"}'),
+]
+
+
+def test_turns_are_partials_until_they_end() -> None:
+    trace = heard("assemblyai", ASSEMBLYAI_SAID)
+    assert [told(shown) for shown in trace.shown] == [
+        (0.9, 0, "seven", False),
+        (2.9, 0, "seven six four six", False),
+        (3.2, 0, "seven six four six", True),
+        (6.1, 1, "four two", True),
+    ]
+    assert trace.shown[1].stable == "seven six"
+    assert [(s.start, round(s.end, 2)) for s in trace.shown[1:3]] == [(0.45, 2.9), (0.45, 2.77)]
+    assert (trace.speech_started, trace.warnings) == (1, [{"code": 3102, "message": "why"}])
+
+
+def test_assemblyais_session_has_its_figures() -> None:
+    trace = heard("assemblyai", ASSEMBLYAI_SAID)
+    assert session_errors(SCRIPT, trace).rate_percent == 0
+    assert final_latencies(SCRIPT, trace) == pytest.approx([420, 380], abs=1)
+    assert (out_of_order(trace), account_faults(trace), trace.errors) == (0, [], [])
+
+
+def test_assemblyais_errors_are_errors() -> None:
+    said = '{"type":"Error","error_code":3009,"error":"full"}'
+    assert heard("assemblyai", [(0, said)]).errors == [{"code": 3009, "message": "full"}]
+
+
 # ---- addresses
 
 
@@ -182,6 +240,12 @@ def test_whisperlivekit_says_which_message_is_its_last() -> None:
     ("protocol", "options", "address"),
     [
         ("native", {"language": "en"}, "ws://host:1/v1/stream"),
+        (
+            "assemblyai",
+            {"language": "en"},
+            "ws://host:1/v3/ws?sample_rate=16000&speech_model=u3-rt-pro&min_turn_silence=400"
+            "&max_turn_silence=400&language_codes=%5B%22en%22%5D",
+        ),
         ("whisperlive", {"language": "en"}, "ws://host:1"),
         ("whisperlivekit", {"language": "en"}, "ws://host:1/asr?language=en"),
         ("whisperlivekit", {"language": "auto"}, "ws://host:1/asr"),

@@ -127,6 +127,16 @@ async def test_it_is_served_with_our_address(client: httpx.AsyncClient) -> None:
 # ---- real answers
 
 
+async def test_short_files_at_once(check: Checker, speech: list[Recording]) -> None:
+    files = {
+        "config": (None, '{"timestamps": true}', "application/json"),
+        "audio": ("speech.wav", speech[HELLO].path.read_bytes(), "audio/wav"),
+    }
+    await check("POST", "/v1/transcribe/live", files=files)
+    await check("POST", "/v1/transcribe/live", 415, content=b"x")
+    await check("GET", "/v1/warm")
+
+
 async def test_files(check: Checker, speech: list[Recording]) -> None:
     for name in get_args(Format):
         await check("POST", "/v1/transcribe", **form(speech[HELLO], format=name))

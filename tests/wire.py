@@ -1,4 +1,5 @@
-"""A client of `WS /v1/stream` for tests: says what it is told to, keeps all that it hears."""
+"""A WebSocket client for tests, of `WS /v1/stream` unless told otherwise: says what it is told to,
+keeps all that it hears."""
 
 import asyncio
 import base64
@@ -130,9 +131,9 @@ class Client:
 
 @asynccontextmanager
 async def connected(
-    url: str, *subprotocols: str, query: str = "", **options: Any
+    url: str, *subprotocols: str, query: str = "", path: str = "/v1/stream", **options: Any
 ) -> AsyncIterator[Client]:
-    address = url.replace("http", "ws", 1) + "/v1/stream" + query
+    address = url.replace("http", "ws", 1) + path + query
     offered = [Subprotocol(name) for name in subprotocols] or None
     socket = await connect(
         address, subprotocols=offered, compression=None, close_timeout=5, **options

@@ -1,5 +1,6 @@
 """The protocols that the benches' clients speak, by name. Another one is another file here."""
 
+from bench.dialects.assemblyai import ASSEMBLYAI
 from bench.dialects.dialect import Dialect
 from bench.dialects.native import NATIVE
 from bench.dialects.whisperlive import WHISPERLIVE
@@ -7,6 +8,7 @@ from bench.dialects.whisperlivekit import WHISPERLIVEKIT
 
 DIALECTS: dict[str, Dialect] = {
     "native": NATIVE,
+    "assemblyai": ASSEMBLYAI,
     "whisperlive": WHISPERLIVE,
     "whisperlivekit": WHISPERLIVEKIT,
 }

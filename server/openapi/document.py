@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from server.openapi import assemblyai, container, native, openai, service
+from server.openapi import assemblyai, assemblyai_sync, container, native, openai, service
 from server.openapi.operation import KEY, Operation
 from server.openapi.schemas import Schema, Schemas
 
@@ -26,6 +26,10 @@ PARTS: Final[dict[str, tuple[str, list[Operation]]]] = {
     "OpenAI": ("OpenAI's audio API.", openai.OPERATIONS),
     "AssemblyAI": ("AssemblyAI's hosted API for recordings.", assemblyai.OPERATIONS),
     "AssemblyAI container": ("AssemblyAI's self-hosted container.", container.OPERATIONS),
+    "AssemblyAI, synchronous": (
+        "AssemblyAI's API for short recordings, answered at once.",
+        assemblyai_sync.OPERATIONS,
+    ),
     "Service": ("For those who run the server.", service.OPERATIONS),
 }
 SECURITY_SCHEMES: Final[Schema] = {

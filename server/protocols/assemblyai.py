@@ -46,8 +46,9 @@ from streaming.options import SessionOptions
 API_VERSION: Final = "2025-05-12"
 SESSION_SECONDS_MAX: Final = 3 * 3600.0
 SEE_ERROR: Final = "See Error message for details"  # a reason has no room for more
-# Of the warnings that are ours.
-WITHOUT_EFFECT, TRANSCRIPTION = 3101, 3102
+# Of speech that was lost, and the like. What clients ask for in vain is no warning: Pipecat takes
+# any for an error.
+WARNING_CODE: Final = 3102
 NOTICE_LENGTH_MAX: Final = 8 << 20  # characters of turns kept for a webhook
 
 
@@ -134,10 +135,9 @@ class AssemblyAI:
             "domain": None,
             "voice_focus": None,
         }
-        yield _message("Begin", id=session, expires_at=int(expires_at), configuration=configuration)
-        if names := parameters.without_effect:
-            text = f"{', '.join(names)}: accepted, without effect on this server"
-            yield _message("Warning", warning_code=WITHOUT_EFFECT, warning=text)
+        return [
+            _message("Begin", id=session, expires_at=int(expires_at), configuration=configuration)
+        ]
 
     def encode(self, event: Event) -> Iterator[Message]:
         match event:
@@ -154,7 +154,7 @@ class AssemblyAI:
                 if silence is not None and self.parameters.acknowledge_silence:
                     yield _message("Silence", **silence)
             case Warned(message=text):
-                yield _message("Warning", warning_code=TRANSCRIPTION, warning=text)
+                yield _message("Warning", warning_code=WARNING_CODE, warning=text)
             case Done(accounts=accounts) if not self.is_refused:
                 yield _message(
                     "Termination",

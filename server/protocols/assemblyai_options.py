@@ -41,18 +41,6 @@ REFUSED: Final = (
     "llm_gateway",
 )
 NOTHING: Final = frozenset({"", "false", "0", "null", "none"})
-# What changes nothing here, and harms nobody.
-WITHOUT_EFFECT: Final = (
-    "continuous_partials",
-    "customer_support_audio_capture",
-    "interruption_delay",
-    "max_speakers",
-    "mode",
-    "previous_context_n_turns",
-    "speaker_labels_revision_interval_ms",
-    "turn_left_pad_ms",
-    "voice_focus_threshold",
-)
 
 
 def listed(value: object) -> object:
@@ -93,6 +81,7 @@ class Adjustable(BaseModel):
     language_codes: Texts | None = None
     session_heartbeat: bool | None = None
     acknowledge_silence: bool | None = None
+    # Checked, and without effect here.
     interruption_delay: Annotated[int, Field(ge=0, le=1000)] | None = None
     turn_left_pad_ms: Annotated[int, Field(ge=0)] | None = None
 
@@ -114,6 +103,7 @@ class Parameters(Adjustable):
     webhook_url: WebAddress | None = None
     webhook_auth_header_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] | None = None
     webhook_auth_header_value: Annotated[str, Field(pattern=r"^[ -~]{1,4000}$")] | None = None
+    # Checked, and without effect here.
     continuous_partials: bool | None = None
     customer_support_audio_capture: bool | None = Field(
         None,
@@ -135,11 +125,6 @@ class Parameters(Adjustable):
     @property
     def is_formatted(self) -> bool:
         return self.is_pro or bool(self.format_turns)
-
-    @property
-    def without_effect(self) -> list[str]:
-        """Names of what was given and changes nothing."""
-        return [name for name in WITHOUT_EFFECT if getattr(self, name) is not None]
 
 
 Checked = TypeVar("Checked", bound=BaseModel)

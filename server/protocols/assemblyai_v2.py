@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from batch.backends.base import ModelInfo
 from server.protocols import messages
-from server.protocols.assemblyai_errors import WrongLength
+from server.protocols.assemblyai_errors import UNAUTHORIZED, WrongLength
 from server.protocols.assemblyai_frames import Frames
 from server.protocols.assemblyai_options import ENCODINGS, clamped, listed
 from server.protocols.base import (
@@ -32,7 +32,6 @@ from streaming.errors import (
     Overloaded,
     TimedOut,
     TranscriptionError,
-    Unauthorized,
 )
 from streaming.events import SAMPLE_RATE, Done, Event, Partial, Word, join
 from streaming.events import Final as FinalEvent
@@ -198,8 +197,6 @@ def _code(error: TranscriptionError) -> int:
     match error:
         case WrongLength():
             return 4033 if error.is_long else 4032
-        case Unauthorized():
-            return 4001
         case Expired():
             return 4008
         case TimedOut():
@@ -214,6 +211,10 @@ def _code(error: TranscriptionError) -> int:
             return 4000
         case BadMessage():
             return 4101
+        case _ if error.code == "too_many_streams":
+            return 4102
+        case _ if error.close_code == UNAUTHORIZED:
+            return 4001
         case _:
             return 1013
 

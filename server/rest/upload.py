@@ -28,6 +28,7 @@ LINGER_SECONDS: Final = 3.0
 class Upload:
     file: BinaryIO
     fields: list[tuple[str, str]]
+    media_type: str = ""
 
 
 class Uploads:
@@ -39,8 +40,10 @@ class Uploads:
         self.places = asyncio.Semaphore(limits.uploads_max)
 
     @asynccontextmanager
-    async def received(self, request: Request) -> AsyncIterator[Upload]:
-        """The file is gone when this is left, however.
+    async def received(
+        self, request: Request, field: str = "file", bytes_max: int | None = None
+    ) -> AsyncIterator[Upload]:
+        """The file of that form field; it is gone when this is left, however.
 
         Raises Overloaded at once, TooLarge as soon as it is known, TimedOut, BadMessage, and
         Starlette's ClientDisconnect.
@@ -49,10 +52,10 @@ class Uploads:
             raise Overloaded(f"{self.count} files are being received or transcribed")
         self.count += 1
         try:
-            bytes_max = self.limits.upload_bytes_max
-            async with _received(
-                request, bytes_max, self.limits.upload_pause_seconds_max
-            ) as upload:
+            most = self.limits.upload_bytes_max
+            most = most if bytes_max is None else min(bytes_max, most)
+            pause = self.limits.upload_pause_seconds_max
+            async with _received(request, most, pause, field) as upload:
                 yield upload
         finally:
             self.count -= 1
@@ -96,14 +99,14 @@ def require_form(request: Request) -> None:
 
 @asynccontextmanager
 async def _received(
-    request: Request, bytes_max: int, pause_seconds_max: float
+    request: Request, bytes_max: int, pause_seconds_max: float, field: str = "file"
 ) -> AsyncIterator[Upload]:
     form = is_form(request)
     most = bytes_max + (ENVELOPE_BYTES_MAX if form else 0)
     _check_length(request, bytes_max, most)
     async with (
         aclosing(_chunks(request, most, pause_seconds_max)) as chunks,
-        _form(request, chunks) if form else _raw(chunks) as upload,
+        _form(request, chunks, field) if form else _raw(chunks) as upload,
     ):
         yield upload
 
@@ -190,7 +193,9 @@ async def _raw(chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[Upload]:
 
 
 @asynccontextmanager
-async def _form(request: Request, chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[Upload]:
+async def _form(
+    request: Request, chunks: AsyncGenerator[bytes, None], field: str
+) -> AsyncIterator[Upload]:
     parser = MultiPartParser(
         request.headers,
         chunks,
@@ -204,13 +209,14 @@ async def _form(request: Request, chunks: AsyncGenerator[bytes, None]) -> AsyncI
         raise BadMessage(f"the form cannot be read: {error.message}") from error
     try:
         files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
-        if [name for name, _ in files] != ["file"]:
+        if [name for name, _ in files] != [field]:
             raise BadMessage(
-                f"{files[0][0]}: there is no such file" if files else "file: is missing",
-                field=files[0][0] if files else "file",
-                allowed="one file, in the field named file",
+                f"{files[0][0]}: there is no such file" if files else f"{field}: is missing",
+                field=files[0][0] if files else field,
+                allowed=f"one file, in the field named {field}",
             )
         fields = [(name, v) for name, v in form.multi_items() if isinstance(v, str)]
-        yield Upload(files[0][1].file, fields)
+        file = files[0][1]
+        yield Upload(file.file, fields, (file.content_type or "").lower())
     finally:
         await form.close()
