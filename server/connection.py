@@ -277,7 +277,8 @@ class Connection:
         with contextlib.suppress(WebSocketDisconnect, SlowReader):  # others find out themselves
             while seconds := self.protocol.beat_seconds:
                 await asyncio.sleep(seconds)
-                await self._send(self.protocol.beat(stream.received))
+                if self.protocol.beat_seconds:
+                    await self._send(self.protocol.beat(stream.received))
         self.beater = None
 
     def _check_outbox(self) -> None:

@@ -9,7 +9,7 @@ from batch.job_options import FetchOptions, JobOptions
 from batch.posted import Posted
 from server.protocols.base import Notice
 
-WAITING_MAX: Final = 1000
+WAITING_MAX: Final = 200
 CLOSE_SECONDS: Final = 3.0
 
 logger = logging.getLogger("server.webhooks")

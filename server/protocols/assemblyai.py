@@ -49,7 +49,7 @@ SEE_ERROR: Final = "See Error message for details"  # a reason has no room for m
 # Of speech that was lost, and the like. What clients ask for in vain is no warning: Pipecat takes
 # any for an error.
 WARNING_CODE: Final = 3102
-NOTICE_LENGTH_MAX: Final = 8 << 20  # characters of turns kept for a webhook
+NOTICE_LENGTH_MAX: Final = 4 << 20  # characters of turns kept for a webhook
 
 
 class AssemblyAI:
