@@ -6,7 +6,7 @@ from server.openapi.native import FILE_ERRORS
 from server.openapi.operation import FORM, JSON, Answer, Operation, Refusals
 from server.openapi.schemas import BINARY, TEXT, Schema, Schemas
 from server.readiness import StatusJson
-from server.rest.assemblyai_sync import PATH, ProblemJson, SyncConfig, SyncTranscriptJson
+from server.rest.assemblyai_sync import PATH, SyncErrorJson, SyncConfig, SyncTranscriptJson
 from server.rest.upload import WrongContentType
 
 
@@ -37,7 +37,7 @@ OPERATIONS: Final = [
         "sync_transcribe",
         "Transcribe up to two minutes",
         {200: Answer("What was said.", {JSON: SyncTranscriptJson})},
-        refusals=Refusals(ProblemJson, FILE_ERRORS).plus(WrongContentType),
+        refusals=Refusals(SyncErrorJson, FILE_ERRORS).plus(WrongContentType),
         body={FORM: _form},
     ),
     Operation(

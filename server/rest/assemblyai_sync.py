@@ -85,7 +85,7 @@ class SyncTranscriptJson(TypedDict):
     request_time_ms: float
 
 
-class ProblemJson(TypedDict):
+class SyncErrorJson(TypedDict):
     """A refusal, as RFC 9457 has it; clients make an error code of the title."""
 
     status: int
@@ -237,5 +237,5 @@ def refusal(error: TranscriptionError) -> Response:
         case _:
             title = TITLES.get(status, "Internal Server Error")
     detail = error.message + (f"; allowed: {error.allowed}" if error.allowed else "")
-    body: ProblemJson = {"status": status, "title": title, "detail": detail}
+    body: SyncErrorJson = {"status": status, "title": title, "detail": detail}
     return JSONResponse(body, status)
