@@ -6,7 +6,7 @@ from server.openapi.native import FILE_ERRORS
 from server.openapi.operation import FORM, JSON, Answer, Operation, Refusals
 from server.openapi.schemas import BINARY, TEXT, Schema, Schemas
 from server.readiness import StatusJson
-from server.rest.assemblyai_sync import PATH, SyncErrorJson, SyncConfig, SyncTranscriptJson
+from server.rest.assemblyai_sync import PATH, SyncConfig, SyncErrorJson, SyncTranscriptJson
 from server.rest.upload import WrongContentType
 
 
