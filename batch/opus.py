@@ -15,18 +15,19 @@ from streaming.errors import BadAudio
 PACKET_BYTES_MAX: Final = 48 * 1276  # of 120 ms, §3.2.5
 DAMAGED_MAX: Final = 50  # packets in a row
 
-NOTHING: Final = np.zeros((0, 1), np.float32)
+NOTHING: Final = np.zeros((0, 2), np.float32)
 
 
 class OpusDecoder:
-    """As `AudioDecoder`: [samples, channels of the packets, or one], float32."""
+    """As `AudioDecoder`: float32, [samples, 2]; both are the same where the packets are mono."""
 
-    def __init__(self, *, mixed: bool) -> None:
+    def __init__(self) -> None:
         context = CodecContext.create("opus", "r")
         assert isinstance(context, AudioCodecContext)
         context.thread_count = 1
         self.context = context
-        self.converter = Converter("flt", mixed=mixed)
+        # Mixed here, two channels that are the same would come out 3 dB louder, and be clipped.
+        self.converter = Converter("flt", mixed=False)
         self.damaged = 0  # packets in a row that could not be decoded
 
     def feed(self, data: bytes) -> Samples:

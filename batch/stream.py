@@ -57,7 +57,7 @@ class Stream:
                 self._from_thread(self._end),
             )
         elif audio.is_compressed:
-            self.decoder = OpusDecoder(mixed=audio.channels == 1)
+            self.decoder = OpusDecoder()
         else:
             self.decoder = AudioDecoder(audio.encoding, audio.sample_rate, audio.channels)
         # what has happened

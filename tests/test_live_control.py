@@ -353,7 +353,7 @@ async def test_a_refused_configure_leaves_no_trace(
 
 
 async def test_progress_is_reported_on_request(server_url: str, desk: bytes) -> None:
-    client = await transcribed(server_url, desk[: 2 * SECOND], progress_ms=500)
+    client = await transcribed(server_url, silence(1) + desk[:SECOND], progress_ms=500)
     reports = client.of("progress")
     assert [r["at"] for r in reports] == pytest.approx([0.512, 1.024, 1.536], abs=0.001)
     assert max(r["speech_probability"] for r in reports) > 0.5
