@@ -60,6 +60,8 @@ async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient) -> None
     answer = await client.put("/v1/transcribe")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert answer.json()["error"]["allowed"] == "POST"
+    answer = await client.put("/v1/jobs")  # of which two routes there are
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
 
 
 @pytest.fixture

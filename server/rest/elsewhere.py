@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from server.rest import assemblyai_errors, native, openai_errors
 from streaming.errors import BadMessage, TranscriptionError
@@ -36,13 +37,21 @@ def refuse(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, HTTPException)
     path = request.url.path
     where = f"{request.method} {path[:PATH_LENGTH_MAX]}"
-    headers = problem.headers or {}
+    headers = {}
     error: BadMessage
     if problem.status_code == WrongMethod.http_status:
-        error = WrongMethod(f"Not allowed: {where}", allowed=headers.get("Allow", ""))
+        headers["allow"] = ", ".join(sorted(_methods(request)))
+        error = WrongMethod(f"Not allowed: {where}", allowed=headers["allow"])
     else:
         error = UnknownPath(f"Invalid URL: {where}")
     refusal = next((r for start, r in REFUSALS.items() if path.startswith(start)), native.refusal)
     response = refusal(error)
     response.headers.update(headers)
     return response
+
+
+def _methods(request: Request) -> set[str]:
+    """Of all routes of this path; Starlette's own answer names those of the first alone."""
+    routes = (r for r in request.app.routes if isinstance(r, Route) and r.include_in_schema)
+    matching = (r.methods or set() for r in routes if r.path_regex.match(request.url.path))
+    return set().union(*matching)
