@@ -129,7 +129,7 @@ def _fields(whole: Schema, configured: Collection[str]) -> dict[str, Schema]:
     fields = {}
     for name, given in whole["properties"].items():
         field = dict(given)
-        if field.get("default", ...) in (None, [], "") or name in configured:
+        if field.get("default", ...) is None or name in configured:
             field.pop("default", None)
         if name in configured:
             text = field.get("description", "")
