@@ -46,6 +46,8 @@ CODES: Final = (
     | OTHER_NAMES
     | OTHER_CODES
 )
+# Languages of which a word here is a character or two, with no space between.
+UNSPACED: Final = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 
 
 def code_of(text: str) -> str | None:

@@ -1,41 +1,21 @@
 """A file's transcript → text, JSON, SRT, VTT, TSV. docs/transcribe.md describes each."""
 
 import json
-import re
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal, NotRequired
 
-import pysubs2
 from pydantic import GetPydanticSchema
 from typing_extensions import TypedDict
 
 from batch.backends.base import ModelInfo
 from batch.files import Transcript
 from server.accounts import AccountJson, account
+from server.subtitles import Cue, Spoken, cues_of, subtitles
 from streaming import events
-from streaming.events import SAMPLE_RATE, Warned, Word, join, seconds
+from streaming.events import Warned, Word, join, milliseconds, seconds
 
 Format = Literal["json", "text", "srt", "vtt", "tsv"]
-
-LINE_WIDTH_MAX: Final = 42  # a CJK character is two wide
-LINES_MAX: Final = 2
-CUE_MAX: Final = 7 * SAMPLE_RATE
-CUE_MIN: Final = SAMPLE_RATE  # shown at least so long where the next leaves room
-SENTENCE_ENDS: Final = tuple(".?!…。？！")
-CLAUSE_ENDS: Final = tuple(",;:—，、；：")
-WORD_JOINER: Final = "\u2060"  # no width: keeps two characters from meaning something
-
-
-@dataclass(frozen=True, slots=True)
-class Cue:
-    """One subtitle: times in samples, text of one or two lines."""
-
-    start: int
-    end: int
-    lines: tuple[str, ...]
-    channel: int = 0
 
 
 def render(transcript: Transcript, form: Format) -> tuple[str, str]:
@@ -228,63 +208,26 @@ def _escape_tsv(text: str) -> str:
     return text
 
 
-def milliseconds(position: int) -> int:
-    return round(position * 1000 / SAMPLE_RATE)
-
-
 # ---- subtitles
 
 
 def _as_srt(transcript: Transcript) -> str:
     split = transcript.split
-    return _subtitles(
-        transcript, "srt", lambda cue: f"{_label(cue)}: " if split else "", escape_srt
-    )
+    return subtitles(cues(transcript), "srt", lambda cue: f"{_label(cue)}: " if split else "")
 
 
 def _as_vtt(transcript: Transcript) -> str:
     split = transcript.split
-    return _subtitles(
-        transcript, "vtt", lambda cue: f"<v {_label(cue)}>" if split else "", escape_vtt
-    )
-
-
-def _subtitles(
-    transcript: Transcript, form: str, speaker: Callable[[Cue], str], escape: Callable[[str], str]
-) -> str:
-    file = pysubs2.SSAFile()
-    for cue in cues(transcript):
-        # pysubs2 reads a backslash before n, N or h as white space.
-        lines = (escape(line).replace("\\", "\\" + WORD_JOINER) for line in cue.lines)
-        text = speaker(cue) + "\n".join(lines)
-        file.append(
-            pysubs2.SSAEvent(start=milliseconds(cue.start), end=milliseconds(cue.end), text=text)
-        )
-    # Tags are kept as they are: we write none of pysubs2's own, and what looks like one is text.
-    return file.to_string(form, keep_ssa_tags=True)
-
-
-def escape_vtt(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def escape_srt(text: str) -> str:
-    """SRT has no escapes: nothing may look like a tag or an arrow."""
-    text = re.sub(r"<(?=[/\w])", "<" + WORD_JOINER, text)
-    return text.replace("-->", "--" + WORD_JOINER + ">")
+    return subtitles(cues(transcript), "vtt", lambda cue: f"<v {_label(cue)}>" if split else "")
 
 
 def cues(transcript: Transcript) -> list[Cue]:
     """Segments cut at words into what can be read at once; within a channel none overlaps."""
-    found: list[Cue] = []
-    for channel in range(max(1, len(transcript.accounts))):
-        mine: list[Cue] = []
-        for final in spoken(transcript):
-            if final.channel == channel:
-                words = final.words if transcript.timed else _spread(final)
-                mine += [_cue(part, channel) for part in _cut(words)]
-        found += _without_overlap(mine)
-    return sorted(found, key=lambda cue: (cue.start, cue.channel))
+    timed = transcript.timed
+    return cues_of(
+        Spoken(final.channel, final.words if timed else _spread(final))
+        for final in spoken(transcript)
+    )
 
 
 def _spread(final: events.Final) -> tuple[Word, ...]:
@@ -297,67 +240,6 @@ def _spread(final: events.Final) -> tuple[Word, ...]:
         end = final.start + (final.end - final.start) * place // total
         words.append(Word(word.text, start, end, word.confidence, spaced=word.spaced))
     return tuple(words)
-
-
-def _cut(words: tuple[Word, ...]) -> Iterator[tuple[Word, ...]]:
-    while words:
-        count = 1
-        while count < len(words) and _fits(words[: count + 1]):
-            count += 1
-        if count < len(words):
-            count = _good_end(words[:count])
-        yield words[:count]
-        words = words[count:]
-
-
-def _fits(words: tuple[Word, ...]) -> bool:
-    if words[-1].end - words[0].start > CUE_MAX:
-        return False
-    return all(_width(line) <= LINE_WIDTH_MAX for line in _lines(words))
-
-
-def _good_end(words: tuple[Word, ...]) -> int:
-    """Where to cut: after a sentence, else a clause, in the second half; else at the end."""
-    for marks in (SENTENCE_ENDS, CLAUSE_ENDS):
-        for count in range(len(words), len(words) // 2, -1):
-            if words[count - 1].text.endswith(marks):
-                return count
-    return len(words)
-
-
-def _lines(words: tuple[Word, ...]) -> tuple[str, ...]:
-    """One line if it fits, else the two whose lengths differ least."""
-    whole = _one_line(join(words))
-    if _width(whole) <= LINE_WIDTH_MAX or len(words) == 1:
-        return (whole,)
-    pairs = (
-        tuple(_one_line(join(part)) for part in (words[:at], words[at:]))
-        for at in range(1, len(words))
-    )
-    return min(pairs, key=lambda pair: max(_width(line) for line in pair))
-
-
-def _width(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def _cue(words: tuple[Word, ...], channel: int) -> Cue:
-    start = words[0].start
-    return Cue(start, max(words[-1].end, start), _lines(words), channel)
-
-
-def _without_overlap(found: list[Cue]) -> list[Cue]:
-    """No cue ends after the next begins; a short one stays as long as the next allows."""
-    result = []
-    earliest = 0
-    for number, cue in enumerate(found):
-        start = max(cue.start, earliest)
-        end = max(cue.end, start + CUE_MIN)
-        if number + 1 < len(found):
-            end = min(end, max(found[number + 1].start, start + SAMPLE_RATE // 1000))
-        result.append(Cue(start, end, cue.lines, cue.channel))
-        earliest = end
-    return result
 
 
 FORMS: Final[dict[Format, tuple[Callable[[Transcript], str], str]]] = {

@@ -15,6 +15,10 @@ def samples(milliseconds: float) -> int:
     return round(milliseconds * SAMPLE_RATE / 1000)
 
 
+def milliseconds(position: int) -> int:
+    return round(position * 1000 / SAMPLE_RATE)
+
+
 def seconds(position: int) -> float:
     return round(position / SAMPLE_RATE, 3)
 

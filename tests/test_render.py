@@ -6,7 +6,8 @@ import pytest
 
 from batch.backends.base import ModelInfo
 from batch.files import Transcript
-from server.render import CUE_MAX, LINE_WIDTH_MAX, Format, as_json, cues, render
+from server.render import Format, as_json, cues, render
+from server.subtitles import CUE_MAX, DEFAULT
 from streaming.events import SAMPLE_RATE, Account, Final, Reason, Warned, Word
 
 MODEL = ModelInfo("nano", "whisper", "cpu", "int8", "named")
@@ -185,7 +186,7 @@ def test_long_segments_are_cut_into_readable_cues() -> None:
     assert len(found) > 5
     assert " ".join(" ".join(cue.lines) for cue in found) == LONG.replace("|", " ")
     assert max(len(cue.lines) for cue in found) == 2
-    assert max(len(line) for cue in found for line in cue.lines) <= LINE_WIDTH_MAX
+    assert max(len(line) for cue in found for line in cue.lines) <= DEFAULT.width
     assert max(cue.end - cue.start for cue in found) <= CUE_MAX
     assert all(cue.lines[-1].endswith((",", ".")) for cue in found)
 
@@ -203,7 +204,7 @@ def test_cues_are_cut_after_a_sentence_where_there_is_one() -> None:
 
 def test_wide_characters_count_twice() -> None:
     found = cues(transcript(final("|".join("漢" * 90), spaced=False, pace=0.05)))
-    assert max(len(line) for cue in found for line in cue.lines) <= LINE_WIDTH_MAX // 2
+    assert max(len(line) for cue in found for line in cue.lines) <= DEFAULT.width // 2
     assert "".join(line for cue in found for line in cue.lines) == "漢" * 90
 
 

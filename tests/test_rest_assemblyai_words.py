@@ -13,7 +13,8 @@ from server.rest.assemblyai_parts import (
     subtitles,
     utterances,
 )
-from server.rest.assemblyai_words import Said, mean_confidence, text_of, words_of
+from server.rest.assemblyai_words import words_of
+from server.spoken import Said, mean_confidence, text_of
 from streaming.events import Final, Reason
 from tests.assemblyai_rigs import final, options, transcript
 

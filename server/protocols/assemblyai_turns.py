@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
-from server.render import milliseconds
-from server.rest.assemblyai_words import UNSPACED, bare, starred
+from server.languages import UNSPACED
+from server.rest.assemblyai_words import starred
+from server.spoken import bare
 from streaming.events import Final as FinalEvent
-from streaming.events import Partial, Word
+from streaming.events import Partial, Word, milliseconds
 
 TURN_MS_MAX: Final = 120_000  # a speaker who never pauses gets a turn every so often
 

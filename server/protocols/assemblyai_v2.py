@@ -23,7 +23,6 @@ from server.protocols.base import (
     Start,
     Stop,
 )
-from server.render import milliseconds
 from server.validation import bad_message
 from streaming.errors import (
     BadAudio,
@@ -33,7 +32,7 @@ from streaming.errors import (
     TimedOut,
     TranscriptionError,
 )
-from streaming.events import SAMPLE_RATE, Done, Event, Partial, Word, join
+from streaming.events import SAMPLE_RATE, Done, Event, Partial, Word, join, milliseconds
 from streaming.events import Final as FinalEvent
 from streaming.options import RATE_MAX, RATE_MIN, AudioFormat, SessionOptions
 

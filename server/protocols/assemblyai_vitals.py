@@ -2,8 +2,7 @@
 
 from typing import Any, Final
 
-from server.render import milliseconds
-from streaming.events import SAMPLE_RATE, Progressed
+from streaming.events import SAMPLE_RATE, Progressed, milliseconds
 
 HEARTBEAT_SECONDS: Final = 5.0
 SILENCE_MS: Final = 1000  # of audio, from one to the next

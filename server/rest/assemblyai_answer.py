@@ -24,7 +24,8 @@ from server.rest.assemblyai_types import (
     RecordingWordJson,
     SentencesJson,
 )
-from server.rest.assemblyai_words import Said, mean_confidence, text_of, words_of
+from server.rest.assemblyai_words import words_of
+from server.spoken import Said, mean_confidence, text_of
 from streaming.events import SAMPLE_RATE
 
 DELETED_TEXT: Final = "Deleted by user."

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal
 
-from server.render import escape_srt, escape_vtt
-from server.rest.assemblyai_words import Said, bare, text_of
+from server.spoken import Said, bare, text_of
+from server.subtitles import escape_srt, escape_vtt
 
 Words = list[Said]
 

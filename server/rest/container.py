@@ -16,10 +16,11 @@ from batch.engine import Engine
 from batch.files import FileRequest, Transcript, transcribe_whole
 from server.languages import code_of
 from server.readiness import StatusJson, problems
-from server.render import WarningJson, milliseconds, spoken, text_of, warning
+from server.render import WarningJson, spoken, text_of, warning
 from server.rest.endpoint import FileEndpoint, unless_gone
 from server.rest.upload import Uploads, require_form
 from streaming.errors import BadMessage, TranscriptionError
+from streaming.events import milliseconds
 from streaming.options import SessionOptions
 
 LANGUAGE_FIELDS: Final = ("language", "language_code")

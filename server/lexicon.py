@@ -1,4 +1,4 @@
-"""Words that the API treats apart, in lower case."""
+"""Words that are treated apart, in lower case: fillers, abbreviations, profanity."""
 
 import re
 from functools import cache
