@@ -27,6 +27,9 @@ from streaming.events import SAMPLE_RATE
 # could read any file of this machine or reach any address, so both doors are closed.
 NO_PROTOCOLS: Final = {"protocol_whitelist": "none"}
 
+NO_RATE: Final = "the file says nothing of its audio, not even the sample rate"
+RATE: Final = "sample_rate"
+
 Pcm = npt.NDArray[Any]  # [samples, channels], int16 or float32
 
 
@@ -106,12 +109,16 @@ def find_audio(container: InputContainer) -> AudioStream:
     """The container's best audio stream; the others are skipped from now on. Raises BadAudio."""
     stream = container.streams.best("audio")
     if stream is None:
+        if container.streams.audio:
+            raise BadAudio(NO_RATE, field=RATE)
         raise BadAudio(_why_silent(container), field="file")
     assert isinstance(stream, AudioStream)
     context = stream.codec_context
     if context is None:
         raise BadAudio("the file's audio is in a codec that we cannot read", field="file")
-    if not context.sample_rate or not context.channels:
+    if not context.sample_rate:
+        raise BadAudio(NO_RATE, field=RATE)
+    if not context.channels:
         raise BadAudio("the file's audio is corrupt or cut off", field="file")
     for other in container.streams:
         if other is not stream:

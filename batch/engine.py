@@ -37,7 +37,7 @@ STALLED_SECONDS = 60.0  # a batch that takes longer is reported as a fault
 
 
 class Engine:
-    """Use as `async with Engine(backend, options) as engine`; the backend is warmed up on entry."""
+    """Use as `async with Engine(backend, options) as engine`; the model is warmed up on entry."""
 
     def __init__(
         self, backend: Backend, options: EngineOptions, observer: Observer | None = None
@@ -73,8 +73,9 @@ class Engine:
     # ---- life
 
     async def __aenter__(self) -> "Engine":
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self.decode_threads, self.backend.warm_up)
+        if self.options.warm_up:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self.decode_threads, self.backend.warm_up)
         self.capacity.cost = self.backend.cost
         for run in (self.score_forever(), self.decode_forever(), self.meter.run(self.vad_thread)):
             self._hold(asyncio.create_task(run))

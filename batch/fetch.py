@@ -9,8 +9,10 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 import httpx
@@ -23,6 +25,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 AGENT: Final = "stentor"
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+Prepare = Callable[[httpx.Request], Awaitable[None]]
 
 # Public by number, and yet a cloud's own to each of its machines.
 METADATA: Final[tuple[Network, ...]] = (
@@ -116,7 +121,10 @@ class Fetcher:
         self.options = options
 
     @asynccontextmanager
-    async def _client(self, seconds: float) -> AsyncIterator[httpx.AsyncClient]:
+    async def _client(
+        self, seconds: float, prepare: Prepare | None = None
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        """`prepare` sees every request before it is sent, those after a redirect as well."""
         connect = self.options.connect_seconds_max
         async with httpx.AsyncClient(
             transport=GuardedTransport(self.options),
@@ -125,19 +133,26 @@ class Fetcher:
             follow_redirects=False,
             max_redirects=self.options.redirects_max,
             trust_env=False,
+            event_hooks={"request": [prepare] if prepare else []},
         ) as client:
             yield client
 
-    async def download(self, url: str) -> AsyncGenerator[bytes, None]:
-        """What is there, in pieces. Raises JobFailed with the reason in its `detail`."""
+    async def download(
+        self, url: str, headers: Mapping[str, str] = NO_HEADERS
+    ) -> AsyncGenerator[bytes, None]:
+        """What is there, in pieces. Raises JobFailed with the reason in its `detail`.
+
+        The headers are for the origin that was named: a redirect to another one goes without.
+        """
         seconds, bytes_max = self.options.seconds_max, self.options.bytes_max
         deadline = asyncio.get_running_loop().time() + seconds
         size = 0
         try:
-            async with self._client(self.options.pause_seconds_max) as client:
+            prepare = partial(_keep_secrets, httpx.URL(url), tuple(headers))
+            async with self._client(self.options.pause_seconds_max, prepare) as client:
                 # Bytes as they lie there: nothing that unpacks to a thousand times its size.
-                headers = {"accept-encoding": "identity"}
-                request = client.build_request("GET", url, headers=headers)
+                wanted = {**headers, "accept-encoding": "identity"}
+                request = client.build_request("GET", url, headers=wanted)
                 async with asyncio.timeout_at(deadline):
                     response = await client.send(request, stream=True, follow_redirects=True)
                 async with aclosing(response):
@@ -174,6 +189,14 @@ class Fetcher:
             return Posted(None, _why(error), is_vain=True)
         except httpx.HTTPError as error:
             return Posted(None, _why(error))
+
+
+async def _keep_secrets(named: httpx.URL, headers: tuple[str, ...], request: httpx.Request) -> None:
+    """Takes the headers out of a request that is not for the origin that was named."""
+    url = request.url
+    if (url.scheme, url.host, url.port) != (named.scheme, named.host, named.port):
+        for name in headers:
+            request.headers.pop(name, None)
 
 
 def _check(url: str, response: httpx.Response, bytes_max: int) -> None:

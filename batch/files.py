@@ -15,6 +15,7 @@ from batch.backends.base import ModelInfo
 from batch.engine import Engine
 from batch.media import Media
 from batch.stream import Stream
+from batch.volume import VolumeGate
 from streaming import events
 from streaming.errors import BadAudio, EngineFailed, GoingAway, TooLarge, TranscriptionError
 from streaming.events import SAMPLE_RATE, Account, Done, Marked, Warned
@@ -33,6 +34,7 @@ class FileRequest:
     """What is asked of a file. `split`: a transcript of each channel, not of their mix.
 
     Of [start_ms, end_ms) alone, the times in the transcript are still those of the whole file.
+    `gate`: what every slice of PCM passes through on its way to the model.
     """
 
     options: SessionOptions
@@ -41,6 +43,7 @@ class FileRequest:
     start_ms: int = 0
     end_ms: int | None = None
     temperature: float = 0.0
+    gate: VolumeGate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,8 @@ async def _feed(media: Media, stream: Stream, request: FileRequest) -> bool:
             await stream.room()
             if stream.is_closed:
                 return False  # the engine is shutting down
-            stream.feed(piece)
+            gate, channels = request.gate, stream.audio.channels
+            stream.feed(gate.passed(piece, channels) if gate else piece)
             count += 1
             if count % step == 0:
                 stream.mark(str(count))

@@ -5,8 +5,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import httpx
-
 from streaming.errors import EngineFailed
 
 logger = logging.getLogger("batch.hub")
@@ -84,6 +82,7 @@ def pull(name: str) -> Path:
 
     Raises EngineFailed, within 5 s when the hub cannot be reached.
     """
+    import httpx
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -106,6 +105,7 @@ def _reach(name: str, repository: str) -> None:
 
     The hub's own client tries for minutes before it says so.
     """
+    import httpx
     from huggingface_hub import constants, get_token
 
     place = constants.ENDPOINT

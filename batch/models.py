@@ -84,7 +84,8 @@ def resolve(options: ModelOptions) -> Resolved:
     if options.name == POCKETSPHINX:
         return Resolved(None, _embedded("named in the configuration"))
     device = _device(options)
-    if options.name in hub.sizes():
+    # Asking the hub's client for its names takes longer than a short file does.
+    if "/" not in options.name and options.name in hub.sizes():
         folder, why = _had(options.name, options)
         return Resolved(folder, _whisper(options.name, device, options, why))
     folder = Path(options.name).expanduser()

@@ -29,6 +29,8 @@ class ModelOptions(Options):
 class EngineOptions(Options):
     """How many streams share the model."""
 
+    warm_up: bool = True
+    """Try the model out before the first request, so that this one is as quick as the others."""
     streams_max: Annotated[int, Field(ge=1)] = 1000
     """Live streams at once, at most, whatever the load."""
     files_max: Annotated[int, Field(ge=1)] = 64

@@ -14,6 +14,10 @@ COMMANDS = {
     "serve": ("server.commands.serve", "run the server"),
     "transcribe": ("server.commands.transcribe", "transcribe files, with or without a server"),
     "listen": ("server.commands.listen", "live captions of a microphone or a file"),
+    "transcriber": (
+        "server.commands.transcriber",
+        "one file in, JSON out: a batch container",
+    ),
     "jobs": ("server.commands.jobs", "list, show or cancel the jobs of a server"),
     "models": ("server.commands.models", "list the speech models there are, or fetch one"),
 }

@@ -21,6 +21,7 @@ from pydantic_settings import (
 from batch.job_options import FetchOptions, JobOptions
 from batch.options import EngineOptions, ModelOptions
 from server.limits import FileLimits, Limits
+from server.speechmatics.options import TranscriberOptions
 from streaming.options import SessionOptions
 
 PREFIX = "STENTOR_"
@@ -76,6 +77,7 @@ class Config(BaseSettings):
     files: FileLimits = FileLimits()
     jobs: JobOptions = JobOptions()
     fetch: FetchOptions = FetchOptions()
+    transcriber: TranscriberOptions = TranscriberOptions()
 
     @property
     def model_options(self) -> ModelOptions:

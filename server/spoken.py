@@ -103,16 +103,26 @@ def without(words: Sequence[Said], dropped: Collection[str], *, capitals: bool) 
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    heard: tuple[str, ...]
+    written: str
+    is_pointed: bool  # its own last character is a point, as in C.E.O.
+
+
 class Spellings:
     """What to write for which words, however they are cased and marked; longer ones first."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Pairs of what is heard, one or more words, and what to write for it."""
-        found = {tuple(bare(part).casefold() for part in heard.split()): to for heard, to in pairs}
+        found: dict[tuple[str, ...], _Rule] = {}
+        for text, written in pairs:
+            heard = tuple(bare(part).casefold() for part in text.split())
+            found[heard] = _Rule(heard, written, text.rstrip().endswith("."))
         found.pop((), None)
-        self.by_first: dict[str, list[tuple[tuple[str, ...], str]]] = {}
-        for pattern in sorted(found, key=len, reverse=True):
-            self.by_first.setdefault(pattern[0], []).append((pattern, found[pattern]))
+        self.by_first: dict[str, list[_Rule]] = {}
+        for heard in sorted(found, key=len, reverse=True):
+            self.by_first.setdefault(heard[0], []).append(found[heard])
 
     def applied(self, words: list[Said]) -> list[Said]:
         if not self.by_first:
@@ -121,10 +131,10 @@ class Spellings:
         found: list[Said] = []
         at = 0
         while at < len(words):
-            for pattern, to in self.by_first.get(heard[at], ()):
-                end = at + len(pattern)
-                if tuple(heard[at:end]) == pattern:
-                    found.append(_as_one(words[at:end], to))
+            for rule in self.by_first.get(heard[at], ()):
+                end = at + len(rule.heard)
+                if tuple(heard[at:end]) == rule.heard:
+                    found.append(_as_one(words[at:end], rule, is_last=end == len(words)))
                     at = end
                     break
             else:
@@ -133,15 +143,19 @@ class Spellings:
         return found
 
 
-def _as_one(words: Sequence[Said], text: str) -> Said:
+def _as_one(words: Sequence[Said], rule: _Rule, *, is_last: bool) -> Said:
     """One word in place of several, with the marks around them."""
     first, last = words[0], words[-1]
     before = first.text[: len(first.text) - len(first.text.lstrip(MARKS))]
     after = last.text[len(last.text.rstrip(MARKS)) :]
+    ends = last.ends
+    if rule.is_pointed and after.startswith(".") and not is_last:
+        after = after[1:]
+        ends = ends and ends_sentence(f"x{after}")
     return replace(
         first,
-        text=before + text + after,
+        text=before + rule.written + after,
         end=last.end,
         confidence=mean_confidence(words),
-        ends=last.ends,
+        ends=ends,
     )

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import pysubs2
-
 from streaming.events import SAMPLE_RATE, Word, join, milliseconds
 
 CUE_MAX: Final = 7 * SAMPLE_RATE
@@ -60,6 +58,9 @@ def subtitles(
     cues: Iterable[Cue], form: Literal["srt", "vtt"], speaker: Callable[[Cue], str]
 ) -> str:
     """`speaker` is what a cue begins with."""
+    # Most transcripts are wanted in other forms.
+    import pysubs2
+
     escape = escape_srt if form == "srt" else escape_vtt
     file = pysubs2.SSAFile()
     for cue in cues:

@@ -11,8 +11,9 @@ from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
-from faster_whisper.feature_extractor import FeatureExtractor
 from threadpoolctl import threadpool_limits
+
+from batch.backends.parts import part
 
 Mel = npt.NDArray[np.float32]
 
@@ -34,7 +35,8 @@ class Features:
         # The product with the filters is small, and on busy cores the threads of numpy's BLAS spin
         # while they wait for one another: two fifths of a busy machine's time went there.
         threadpool_limits(1, user_api="blas")
-        filters = FeatureExtractor.get_mel_filters(16_000, N_FFT, n_mels=mels)
+        extractor = part("feature_extractor").FeatureExtractor
+        filters = extractor.get_mel_filters(16_000, N_FFT, n_mels=mels)
         self.filters = np.ascontiguousarray(filters, np.float32)  # [mels, 201]
         self.hann = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
         self.kept: dict[int, Kept] = {}  # by stream

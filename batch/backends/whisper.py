@@ -17,11 +17,11 @@ import ctranslate2
 import numpy as np
 import numpy.typing as npt
 import tokenizers
-from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
 
 from batch.backends.base import ModelInfo, RequestCost, Task
 from batch.backends.features import Features
-from batch.backends.words import Piece, compression_ratio, pieces, times
+from batch.backends.parts import part
+from batch.backends.words import Piece, Tokenizer, compression_ratio, pieces, times
 from batch.models import ModelTraits
 from batch.options import ModelOptions
 from streaming.errors import EngineFailed
@@ -74,7 +74,8 @@ class WhisperBackend:
         self.file_window_seconds_max = traits.file_window_seconds_max
         self.final_window = traits.final_window
         # A core is busy with one window of a large model: several at once compete for its cache.
-        self.encodes_together = True
+        # Measured at warm-up; without one, the careful choice.
+        self.encodes_together = not on_cpu
         self.padding = 0  # mel frames by which a window may be lengthened to join a batch
         self.cost = RequestCost(0.0)
         self.full_seconds: float | None = 0.0 if traits.final_window == "full" else None
@@ -95,12 +96,16 @@ class WhisperBackend:
             raise EngineFailed(f"the model in {folder} cannot be loaded: {error}") from error
         self.text = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.features = Features(self.model.n_mels)
+        self.reading = part("tokenizer")
         self.tokenizer = lru_cache(maxsize=256)(self._tokenizer)
-        known = {t for t in _LANGUAGE_CODES if self.text.token_to_id(f"<|{t}|>") is not None}
+        codes = self.reading._LANGUAGE_CODES
+        known = {t for t in codes if self.text.token_to_id(f"<|{t}|>") is not None}
         self.languages = frozenset(known) if self.model.is_multilingual else frozenset({"en"})
 
     def _tokenizer(self, language: str, task: str) -> Tokenizer:
-        return Tokenizer(self.text, self.model.is_multilingual, task=task, language=language)
+        many = self.model.is_multilingual
+        found: Tokenizer = self.reading.Tokenizer(self.text, many, task=task, language=language)
+        return found
 
     def warm_up(self) -> None:
         language = "en" if "en" in self.languages else min(self.languages)

@@ -4,13 +4,24 @@ import string
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from faster_whisper.tokenizer import Tokenizer
 
 TOKENS_A_SECOND = 50  # positions of the encoder's output
 PUNCTUATION = frozenset(string.punctuation + "。，！？：、”…")
+
+
+class Tokenizer(Protocol):
+    """What is used of faster-whisper's."""
+
+    sot_sequence: list[int]
+    sot_prev: int
+    no_timestamps: int
+    eot: int
+
+    def split_to_word_tokens(self, tokens: list[int]) -> tuple[list[str], list[list[int]]]: ...
 
 
 @dataclass(slots=True)

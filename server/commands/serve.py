@@ -7,6 +7,7 @@ from pathlib import Path
 
 from server.config import FILE, FILE_VARIABLE, PREFIX, Config, read
 from server.flags import Parser, settings_of
+from server.logs import set_up_logs
 
 logger = logging.getLogger("server")
 
@@ -73,23 +74,3 @@ def serve(config: Config) -> int:
     server = DrainingServer(options, engine, app.state.jobs, config.limits.shutdown_seconds_max)
     server.run()
     return 0 if server.started else 1
-
-
-def set_up_logs(level: str) -> None:
-    """One line a record, on stderr."""
-    logging.basicConfig(
-        level=level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        stream=sys.stderr,
-        force=True,
-    )
-    # What uvicorn says of a WebSocket holds the query, and with it perhaps a client's key.
-    logging.getLogger("uvicorn.error").addFilter(_is_of_the_server)
-    # They report each request and each file they look for.
-    for name in ("httpx", "httpcore", "huggingface_hub", "filelock", "urllib3"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _is_of_the_server(record: logging.LogRecord) -> bool:
-    text = str(record.msg)
-    return "WebSocket" not in text and not text.startswith("connection ")

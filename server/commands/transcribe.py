@@ -12,10 +12,10 @@ from pydantic_settings import CliPositionalArg, SettingsConfigDict
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from server.commands.serve import set_up_logs
 from server.commands.transcribers import Report, ServerFailed, Transcriber, here, through
 from server.config import ConfigError, read
 from server.flags import Flags, Parser, ServerUrl, flags_of
+from server.logs import set_up_logs
 from streaming.errors import TranscriptionError
 
 OWN = {"model", "device", "compute_type", "threads"}  # of an engine in this process

@@ -1,0 +1,168 @@
+"""How long a container's process takes for a short file, and what more workers bring to a long one.
+
+    python -m bench.transcriber --json bench/results/transcriber.json
+
+Each run is a process of its own, as an orchestrator starts it; see README.md.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import wave
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import machine
+from bench.figures import Figures, print_table, write_json
+from bench.launch import ROOT
+from bench.load import NANO
+from bench.metrics import percentile
+
+SENTENCES = ROOT / "tests" / "audio"
+SHORT = SENTENCES / "hello.wav"
+SLOWEST = 20  # modules that are listed
+IMPORTED = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \| (\s*)(\S+)")
+# What a short file has no use for.
+UNUSED = ("torch", "dbos", "sqlalchemy", "starlette", "onnx", "httpx", "huggingface_hub", "rich")
+
+
+@dataclass(frozen=True)
+class Ran:
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+    output: bytes
+    errors: str
+
+
+def run(audio: Path, *arguments: str, python: Sequence[str] = (), model: str = "") -> Ran:
+    """The command on a file."""
+    command = [sys.executable, *python, "-m", "server", "transcriber", *arguments]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("STENTOR_", "SM_"))}
+    environment["STENTOR_MODEL"] = model
+    began = time.perf_counter()
+    with (
+        audio.open("rb") as source,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as errors,
+    ):
+        process = subprocess.Popen(
+            command, stdin=source, stdout=out, stderr=errors, cwd=ROOT, env=environment
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        took = time.perf_counter() - began
+        out.seek(0)
+        errors.seek(0)
+        said = errors.read().decode()
+        if process.returncode:
+            raise SystemExit(f"{command} ended with {process.returncode}: {said}")
+        cpu = usage.ru_utime + usage.ru_stime
+        return Ran(took, cpu, usage.ru_maxrss / 1024, out.read(), said)
+
+
+def start_up(model: str, runs: int) -> tuple[Figures, dict[str, Any]]:
+    """Of a file of two seconds; and which modules take longest to load."""
+    run(SHORT, model=model)  # compiles what has changed
+    ran = [run(SHORT, model=model) for _ in range(runs)]
+    timed = run(SHORT, python=("-X", "importtime"), model=model)
+    found = [
+        (len(match[3]), match[4], int(match[1]), int(match[2]))
+        for match in map(IMPORTED.match, timed.errors.splitlines())
+        if match
+    ]
+    names = {name.partition(".")[0] for _, name, _, _ in found}
+    own = sorted(((spent, name) for _, name, spent, _ in found), reverse=True)[:SLOWEST]
+    figures = {
+        "seconds_p50": round(percentile([r.seconds for r in ran], 50), 3),
+        "seconds_max": round(max(r.seconds for r in ran), 3),
+        "cpu_seconds_p50": round(percentile([r.cpu_seconds for r in ran], 50), 3),
+        "import_seconds": round(sum(spent for _, _, spent, _ in found) / 1e6, 3),
+        "modules": float(len(found)),
+        "peak_mb": round(max(r.peak_mb for r in ran)),
+        "unused_modules": float(len(names.intersection(UNUSED))),
+    }
+    return figures, {
+        "unused": sorted(names.intersection(UNUSED)),
+        "slowest_ms": {name: round(spent / 1000, 1) for spent, name in own},
+    }
+
+
+def long_file(folder: Path, minutes: float) -> Path:
+    """Sentences one after the other, in the telephone's samples."""
+    parts = []
+    for path in sorted(SENTENCES.glob("*.wav")):
+        with wave.open(str(path)) as file:
+            parts.append(np.frombuffer(file.readframes(file.getnframes()), "<i2"))
+    once = np.concatenate(parts)
+    path = folder / "long.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        left = round(minutes * 60 * 16_000)
+        while left > 0:
+            piece = once[:left]
+            file.writeframes(piece.tobytes())
+            left -= len(piece)
+    return path
+
+
+def workers(model: str, minutes: float, counts: Sequence[int]) -> dict[str, Figures]:
+    """The same long file by so many workers."""
+    found: dict[str, Figures] = {}
+    with tempfile.TemporaryDirectory(prefix="stentor-bench-") as folder:
+        audio = long_file(Path(folder), minutes)
+        first: list[Any] = []
+        for count in counts:
+            ran = run(audio, "--parallel", str(count), model=model)
+            told = [r["alternatives"][0]["content"] for r in json.loads(ran.output)["results"]]
+            first = first or told
+            found[f"{count} workers"] = {
+                "seconds": round(ran.seconds, 1),
+                "times_real_time": round(minutes * 60 / ran.seconds, 1),
+                "cpu_seconds": round(ran.cpu_seconds, 1),
+                "peak_mb": round(ran.peak_mb),
+                "results": float(len(told)),
+                "differs_from_first": float(
+                    sum(a != b for a, b in zip(first, told, strict=False))
+                    + abs(len(first) - len(told))
+                ),
+            }
+    slowest, fastest = found[f"{counts[0]} workers"], found[f"{counts[-1]} workers"]
+    fastest["faster_by"] = round(slowest["seconds"] / fastest["seconds"], 2)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="bench.transcriber", description=__doc__)
+    parser.add_argument("--model", default=str(NANO))
+    parser.add_argument("--runs", type=int, default=9, help="Processes on the short file.")
+    parser.add_argument("--minutes", type=float, default=119.0, help="Length of the long file.")
+    parser.add_argument("--parallel", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(arguments)
+    described = machine.describe()
+    figures, evidence = start_up(options.model, options.runs)
+    print_table("a short file", {"": figures})
+    print_table("slowest modules, ms", {"": evidence["slowest_ms"]})
+    found = {}
+    if options.minutes:
+        found = workers(options.model, options.minutes, options.parallel)
+        print_table(f"{options.minutes:g} minutes", found)
+    told = {"machine": described, "start_up": figures, "evidence": evidence, "workers": found}
+    write_json(options.json, told)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

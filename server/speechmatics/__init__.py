@@ -1,0 +1,1 @@
+"""What all of Speechmatics' interfaces share: configuration, results, the container."""

@@ -1,0 +1,109 @@
+"""`transcript_filtering_config.replacements`: words and regular expressions, and what to write.
+
+A plain rule is for a word, or several words one after the other, exactly as they are written. Of
+the others, which stand between slashes and are ECMAScript's, the first that matches a word is
+taken, for all its matches. A word is replaced once.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from streaming.errors import BadMessage
+
+SECONDS_MAX: Final = 0.25  # for one expression and word: some expressions would take for ever
+FIELD: Final = "transcription_config.transcript_filtering_config.replacements"
+DELIMITED: Final = re.compile(r"/(.+)/([dgimsuvy]*)", re.DOTALL)
+REFERENCE: Final = re.compile(r"\$(\$|&|\d{1,2}|<[^>]+>)")
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """Words [start, end) are to be written as `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
+class Replacements:
+    """Raises BadMessage for an expression that is none."""
+
+    def __init__(self, rules: Iterable[tuple[str, str]]) -> None:
+        """Pairs of `from` and `to`; of two plain rules for the same words the first counts."""
+        self.by_first: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+        self.expressions: list[tuple[Any, str]] = []
+        for wanted, to in rules:
+            if (found := DELIMITED.fullmatch(wanted)) is not None:
+                self.expressions.append((_compiled(wanted, *found.groups()), to))
+            elif words := tuple(wanted.split()):
+                self.by_first.setdefault(words[0], []).append((words, to))
+        for patterns in self.by_first.values():
+            patterns.sort(key=lambda rule: len(rule[0]), reverse=True)
+
+    def __bool__(self) -> bool:
+        return bool(self.by_first or self.expressions)
+
+    def find(self, words: Sequence[str]) -> list[Rewritten]:
+        """In order, none overlapping. Raises BadMessage for an expression that takes too long."""
+        found: list[Rewritten] = []
+        at = 0
+        while at < len(words):
+            one = self._plain(words, at) or self._matched(words[at], at)
+            if one is not None:
+                found.append(one)
+            at = one.end if one is not None else at + 1
+        return found
+
+    def _plain(self, words: Sequence[str], at: int) -> Rewritten | None:
+        for pattern, to in self.by_first.get(words[at], ()):
+            end = at + len(pattern)
+            if tuple(words[at:end]) == pattern:
+                return Rewritten(at, end, to)
+        return None
+
+    def _matched(self, word: str, at: int) -> Rewritten | None:
+        for expression, to in self.expressions:
+            try:
+                text, count = expression.subn(
+                    lambda match, to=to: _expanded(match, to), word, timeout=SECONDS_MAX
+                )
+            except TimeoutError as error:
+                message = f"{FIELD}: /{expression.pattern[:60]}/ takes too long"
+                raise BadMessage(message, field=FIELD) from error
+            if count:
+                return Rewritten(at, at + 1, text)
+        return None
+
+
+def _compiled(wanted: str, pattern: str, flags: str) -> Any:
+    # Unlike `re`, it can be stopped. Few jobs need it.
+    import regex
+
+    chosen = regex.V0 | regex.ASCII  # ECMAScript's \d and \w are
+    for letter, flag in (("i", regex.IGNORECASE), ("m", regex.MULTILINE), ("s", regex.DOTALL)):
+        chosen |= flag if letter in flags else 0
+    try:
+        return regex.compile(pattern, chosen)
+    except regex.error as error:
+        message = f"{FIELD}: {wanted[:60]!r} is not a regular expression: {error}"
+        raise BadMessage(message, field=FIELD) from error
+
+
+def _expanded(match: Any, to: str) -> str:
+    """`$1`, `$<name>`, `$&` and `$$`, as ECMAScript has them."""
+
+    def value(reference: re.Match[str]) -> str:
+        name: str = reference[1]
+        if name == "$":
+            return "$"
+        if name == "&":
+            return str(match[0])
+        key = int(name) if name.isdecimal() else name[1:-1]
+        try:
+            return match[key] or ""
+        except IndexError:
+            return reference[0]  # there is no such group: it means itself
+
+    return REFERENCE.sub(value, to)

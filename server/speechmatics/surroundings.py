@@ -1,0 +1,111 @@
+"""What the container finds around it: processor, licence, logs, outputs, places to write."""
+
+import logging
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from server.logs import set_up_logs
+
+LICENCE_VARIABLE: Final = "LICENSE_TOKEN"
+LICENCE_FILE: Final = Path("/license.json")
+CPU_INFO: Final = Path("/proc/cpuinfo")
+
+logger = logging.getLogger("server.transcriber")
+
+
+class LogsFailed(Exception):
+    """The log cannot be written where it was asked for."""
+
+
+@contextmanager
+def logs(variables: Mapping[str, str], *, to_stderr: bool, level: str) -> Iterator[None]:
+    """Sends logs to standard error, into `$SM_LOG_DIR/$SM_JOB_ID/sigurd.log`, to both or nowhere.
+
+    Raises LogsFailed.
+    """
+    handlers: list[logging.Handler] = []
+    if to_stderr:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    if folder := variables.get("SM_LOG_DIR"):
+        handlers.append(_file_handler(Path(folder), variables.get("SM_JOB_ID", "")))
+    set_up_logs(level, handlers or [logging.NullHandler()])
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.flush()
+
+
+def _file_handler(folder: Path, job: str) -> logging.Handler:
+    if job in (".", "..") or "/" in job or "\0" in job:
+        raise LogsFailed(f"SM_JOB_ID {job!r} is not a name")
+    path = folder / job / "sigurd.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise LogsFailed(f"{path}: [Errno {error.errno}] {error.strerror}") from error
+
+
+def note_licence(variables: Mapping[str, str], file: Path = LICENCE_FILE) -> None:
+    if variables.get(LICENCE_VARIABLE) or file.exists():
+        logger.info("licence settings are not used by this server")
+
+
+def lacks_avx(machine: str, cpu_info: str) -> bool:
+    """Whether it is a processor that could have AVX and has not."""
+    if machine.lower() not in ("x86_64", "amd64"):
+        return False
+    flags = [line.split() for line in cpu_info.splitlines() if line.startswith("flags")]
+    return bool(flags) and not all("avx" in line for line in flags)
+
+
+def this_lacks_avx() -> bool:
+    try:
+        return lacks_avx(platform.machine(), CPU_INFO.read_text())
+    except OSError:
+        return False  # not Linux
+
+
+@contextmanager
+def only_output() -> Iterator[BinaryIO]:
+    """Standard output for what is written here alone: what libraries write goes to standard
+    error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with os.fdopen(os.dup(kept), "wb") as output:
+            yield output
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def work_folder(wanted: str) -> str | None:
+    """The wanted folder if it can be written, else the system's for temporary files; None where
+    there is neither."""
+    try:
+        path = Path(wanted)
+        path.mkdir(parents=True, exist_ok=True)
+        if os.access(path, os.W_OK | os.X_OK):
+            return str(path)
+    except OSError:
+        logger.debug("%s cannot be made", wanted)
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        return None
+
+
+def say(text: str) -> None:
+    """Why it failed: told on standard error, with logs or without."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

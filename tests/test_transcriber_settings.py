@@ -1,0 +1,181 @@
+"""What a job config may ask of the batch container: real processes on the small model."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import SPEECH
+from tests.transcriber_rigs import HELLO, config, document, pcm, text, transcriber, wav, words
+
+# ---- where audio comes from
+
+
+def test_a_file_may_be_named_in_the_job(tmp_path: Path) -> None:
+    job = config(tmp_path / "job.json", fetch_data={"url": f"file://{HELLO}"})
+    assert text(document(transcriber("--job-config", job))) == "Hello, good morning."
+
+
+def test_a_named_file_that_is_not_there(tmp_path: Path) -> None:
+    job = config(tmp_path / "job.json", fetch_data={"url": f"file://{tmp_path}/none.wav"})
+    ran = transcriber("--job-config", job)
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    assert b"unable to fetch audio: there is no file" in ran.stderr
+
+
+class Audio(http.server.SimpleHTTPRequestHandler):
+    """Sends files to those with the right header."""
+
+    def do_GET(self) -> None:
+        if self.headers.get("X-Key") != "secret":
+            self.send_error(403)
+            return
+        super().do_GET()
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    handler = partial(Audio, directory=str(SPEECH))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hello.wav"
+        server.shutdown()
+
+
+def test_audio_may_be_fetched(tmp_path: Path, address: str) -> None:
+    fetch = {"url": address, "auth_headers": ["X-Key: secret"]}
+    job = config(tmp_path / "job.json", fetch_data=fetch)
+    ran = transcriber("--job-config", job, STENTOR_FETCH__ALLOW_PRIVATE="true")
+    assert text(document(ran)) == "Hello, good morning."
+
+
+def test_what_cannot_be_fetched_is_said(tmp_path: Path, address: str) -> None:
+    job = config(tmp_path / "job.json", fetch_data={"url": address})
+    ran = transcriber("--job-config", job, STENTOR_FETCH__ALLOW_PRIVATE="true")
+    assert ran.returncode == 1
+    assert b"unable to fetch audio: the answer was HTTP 403" in ran.stderr
+
+
+def test_private_addresses_are_not_fetched_from(tmp_path: Path, address: str) -> None:
+    job = config(tmp_path / "job.json", fetch_data={"url": address})
+    ran = transcriber("--job-config", job)
+    assert ran.returncode == 1
+    assert b"127.0.0.1 is not a public address" in ran.stderr
+
+
+# ---- settings
+
+
+def test_channels_are_told_apart(tmp_path: Path) -> None:
+    left, right = pcm("hello"), np.pad(pcm("time"), (16_000, 0))
+    length = max(len(left), len(right))
+    both = np.stack([np.pad(c, (0, length - len(c))) for c in (left, right)], axis=1)
+    settings = {"diarization": "channel", "channel_diarization_labels": ["Agent"]}
+    job = config(tmp_path / "job.json", settings)
+    ran = transcriber("--job-config", job, "--all-formats", tmp_path, audio=wav(both))
+    told = document(ran)
+    assert words(told, "Agent") == ["Hello", "good", "morning"]
+    assert words(told, "Channel 2") == ["What", "time", "is", "it", "now"]
+    starts = [item["start_time"] for item in told["results"] if item["type"] == "word"]
+    assert starts == sorted(starts)
+    assert (tmp_path / "transcript.txt").read_text() == (
+        "SPEAKER: Agent\nHello, good morning.\n\nSPEAKER: Channel 2\nWhat time is it now?\n"
+    )
+
+
+def test_quiet_speech_is_filtered_and_volumes_are_told(tmp_path: Path) -> None:
+    loud, quiet = pcm("hello"), (pcm("time") * 0.05).astype(np.int16)
+    audio = wav(np.concatenate([loud, quiet]))
+    job = config(tmp_path / "job.json", {"audio_filtering_config": {}})
+    labelled = document(transcriber("--job-config", job, audio=audio))
+    volumes = [item["volume"] for item in labelled["results"] if item["type"] == "word"]
+    assert min(volumes[:3]) > 5 * max(volumes[3:])
+    threshold = {"volume_threshold": max(volumes[3:]) * 2}
+    job = config(tmp_path / "job.json", {"audio_filtering_config": threshold})
+    filtered = document(transcriber("--job-config", job, audio=audio))
+    assert words(filtered) == ["Hello", "good", "morning"]
+
+
+def test_words_are_replaced_spelled_and_stripped_of_marks(tmp_path: Path) -> None:
+    settings = {
+        "additional_vocab": [{"content": "Goodmorning Ltd", "sounds_like": ["good morning"]}, "x"],
+        "punctuation_overrides": {"permitted_marks": []},
+        "transcript_filtering_config": {"replacements": [{"from": "/^H(.*)$/", "to": "J$1"}]},
+    }
+    job = config(tmp_path / "job.json", settings)
+    told = document(transcriber("--job-config", job, audio=HELLO))
+    assert text(told) == "Jello Goodmorning Ltd"
+
+
+def test_what_is_not_offered_is_told_in_the_metadata(tmp_path: Path) -> None:
+    job = config(
+        tmp_path / "job.json",
+        summarization_config={},
+        topic_detection_config={"topics": ["a"]},
+        audio_events_config={},
+        translation_config={"target_languages": ["de"]},
+    )
+    told = document(transcriber("--job-config", job, audio=HELLO))
+    metadata = told["metadata"]
+    assert metadata["summarization_errors"][0]["type"] == "unsupported_language"
+    assert metadata["topic_detection_errors"][0]["message"].startswith("topic_detection is not")
+    assert metadata["translation_errors"] == [
+        {
+            "type": "unsupported_translation_pair",
+            "message": "Translation from en to de currently not supported",
+        }
+    ]
+    assert (told["translations"], told["audio_events"]) == ({}, [])
+
+
+def test_the_language_is_identified(tmp_path: Path) -> None:
+    job = config(tmp_path / "job.json", {"language": "auto"})
+    told = document(transcriber("--job-config", job, audio=HELLO))
+    found = told["metadata"]["language_identification"]["results"][0]
+    assert found["alternatives"][0]["language"] == "en"
+
+
+@pytest.mark.parametrize(
+    ("identification", "audio", "said"),
+    [
+        (
+            {"expected_languages": ["de", "es"]},
+            HELLO.read_bytes(),
+            "The identified language 'en' is not one of the expected languages",
+        ),
+        ({}, wav(np.zeros(16_000, np.int16)), "No speech found for language identification"),
+        ({"expected_languages": ["zz"]}, HELLO.read_bytes(), "Language(s) [zz] are not supported"),
+    ],
+)
+def test_a_language_that_is_not_as_expected(
+    tmp_path: Path, identification: dict[str, Any], audio: bytes, said: str
+) -> None:
+    job = config(
+        tmp_path / "job.json",
+        {"language": "auto"},
+        language_identification_config=identification,
+    )
+    ran = transcriber("--job-config", job, audio=audio)
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    assert said in ran.stderr.decode()
+
+
+def test_german_is_transcribed_and_translated_into_english(tmp_path: Path) -> None:
+    job = config(
+        tmp_path / "job.json",
+        {"language": "de"},
+        translation_config={"target_languages": ["en"]},
+    )
+    told = document(transcriber("--job-config", job, audio=HELLO))
+    assert told["metadata"]["language_pack_info"]["language_description"] == "German"
+    assert told["metadata"]["translation_config"] == {"target_languages": ["en"]}
+    (sentence,) = told["translations"]["en"]
+    assert sentence.keys() == {"start_time", "end_time", "content", "speaker"}
