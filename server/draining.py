@@ -3,15 +3,22 @@
 import asyncio
 import logging
 import socket
+from typing import Protocol
 
 import uvicorn
 
 from batch.engine import Engine
-from batch.job_door import JobDoor
 
 logger = logging.getLogger("server.draining")
 
 POLL_SECONDS = 0.1
+
+
+class Work(Protocol):
+    """What is done besides streams."""
+
+    async def close(self) -> None:
+        """Let go of it, or finish it."""
 
 
 class DrainingServer(uvicorn.Server):
@@ -22,7 +29,7 @@ class DrainingServer(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, engine: Engine, jobs: JobDoor, seconds_max: float
+        self, config: uvicorn.Config, engine: Engine, jobs: Work, seconds_max: float
     ) -> None:
         super().__init__(config)
         self.engine = engine

@@ -25,7 +25,7 @@ from server.languages import code_of
 from server.readiness import StatusJson, problems
 from server.render import milliseconds, spoken, text_of
 from server.rest.endpoint import FileEndpoint, unless_gone
-from server.rest.upload import Upload, Uploads, require_form
+from server.rest.upload import Part, Upload, Uploads, require_form
 from server.validation import bad_message
 from streaming.errors import BadAudio, BadMessage, TooLarge, TranscriptionError
 from streaming.events import Word, samples
@@ -35,7 +35,7 @@ PATH: Final = "/v1/transcribe/live"
 OTHER_PATHS: Final = ("/v1/transcribe/stream", "/transcribe")
 SHARED_PATH: Final = "/v1/transcribe"  # also the native one's
 MODEL_HEADER: Final = b"x-aai-model"
-AUDIO_BYTES_MAX: Final = 40 << 20
+AUDIO: Final = Part("audio", bytes_max=40 << 20)
 SECONDS_MAX: Final = 120.0
 SHORTEST: Final = samples(80)
 PROMPT_LENGTH_MAX: Final = 2000  # of what is read
@@ -130,7 +130,7 @@ class Transcription:
     async def respond(self, request: Request, resources: AsyncExitStack) -> Response:
         began = time.monotonic()
         require_form(request)
-        received = self.uploads.received(request, "audio", AUDIO_BYTES_MAX)
+        received = self.uploads.received(request, AUDIO)
         upload = await resources.enter_async_context(received)
         config = _config(upload.fields)
         source = await run_in_threadpool(_source, upload, config)

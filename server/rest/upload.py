@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, ClassVar, Final, cast
 
@@ -25,10 +26,26 @@ LINGER_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Of a form: the field that holds the file, whether there must be one, and its size where that
+    is less than the server's."""
+
+    name: str = "file"
+    is_needed: bool = True
+    bytes_max: int | None = None
+
+
+FILE: Final = Part()
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
+    """`media_type` and `name` are the file's own, empty where it says nothing or there is none."""
+
     file: BinaryIO
     fields: list[tuple[str, str]]
     media_type: str = ""
+    name: str = ""
 
 
 class Uploads:
@@ -40,10 +57,8 @@ class Uploads:
         self.places = asyncio.Semaphore(limits.uploads_max)
 
     @asynccontextmanager
-    async def received(
-        self, request: Request, field: str = "file", bytes_max: int | None = None
-    ) -> AsyncIterator[Upload]:
-        """The file of that form field; it is gone when this is left, however.
+    async def received(self, request: Request, part: Part = FILE) -> AsyncIterator[Upload]:
+        """The file is gone when this is left, however.
 
         Raises Overloaded at once, TooLarge as soon as it is known, TimedOut, BadMessage, and
         Starlette's ClientDisconnect.
@@ -52,10 +67,7 @@ class Uploads:
             raise Overloaded(f"{self.count} files are being received or transcribed")
         self.count += 1
         try:
-            most = self.limits.upload_bytes_max
-            most = most if bytes_max is None else min(bytes_max, most)
-            pause = self.limits.upload_pause_seconds_max
-            async with _received(request, most, pause, field) as upload:
+            async with _received(request, self.limits, part) as upload:
                 yield upload
         finally:
             self.count -= 1
@@ -63,12 +75,8 @@ class Uploads:
     @asynccontextmanager
     async def received_in_turn(self, request: Request) -> AsyncIterator[Upload]:
         """As `received`, but waits for a place instead of refusing: for what is only put away."""
-        async with self.places:
-            limits = self.limits
-            async with _received(
-                request, limits.upload_bytes_max, limits.upload_pause_seconds_max
-            ) as upload:
-                yield upload
+        async with self.places, _received(request, self.limits, FILE) as upload:
+            yield upload
 
     @asynccontextmanager
     async def raw_in_turn(self, request: Request) -> AsyncIterator[AsyncGenerator[bytes, None]]:
@@ -98,15 +106,14 @@ def require_form(request: Request) -> None:
 
 
 @asynccontextmanager
-async def _received(
-    request: Request, bytes_max: int, pause_seconds_max: float, field: str = "file"
-) -> AsyncIterator[Upload]:
+async def _received(request: Request, limits: FileLimits, part: Part) -> AsyncIterator[Upload]:
     form = is_form(request)
+    bytes_max = min(part.bytes_max or limits.upload_bytes_max, limits.upload_bytes_max)
     most = bytes_max + (ENVELOPE_BYTES_MAX if form else 0)
     _check_length(request, bytes_max, most)
     async with (
-        aclosing(_chunks(request, most, pause_seconds_max)) as chunks,
-        _form(request, chunks, field) if form else _raw(chunks) as upload,
+        aclosing(_chunks(request, most, limits.upload_pause_seconds_max)) as chunks,
+        _form(request, chunks, part) if form else _raw(chunks) as upload,
     ):
         yield upload
 
@@ -194,7 +201,7 @@ async def _raw(chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[Upload]:
 
 @asynccontextmanager
 async def _form(
-    request: Request, chunks: AsyncGenerator[bytes, None], field: str
+    request: Request, chunks: AsyncGenerator[bytes, None], part: Part
 ) -> AsyncIterator[Upload]:
     parser = MultiPartParser(
         request.headers,
@@ -209,14 +216,17 @@ async def _form(
         raise BadMessage(f"the form cannot be read: {error.message}") from error
     try:
         files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
-        if [name for name, _ in files] != [field]:
-            raise BadMessage(
-                f"{files[0][0]}: there is no such file" if files else f"{field}: is missing",
-                field=files[0][0] if files else field,
-                allowed=f"one file, in the field named {field}",
-            )
         fields = [(name, v) for name, v in form.multi_items() if isinstance(v, str)]
+        if not files and not part.is_needed:
+            yield Upload(BytesIO(), fields)
+            return
+        if [name for name, _ in files] != [part.name]:
+            raise BadMessage(
+                f"{files[0][0]}: there is no such file" if files else f"{part.name}: is missing",
+                field=files[0][0] if files else part.name,
+                allowed=f"one file, in the field named {part.name}",
+            )
         file = files[0][1]
-        yield Upload(file.file, fields, (file.content_type or "").lower())
+        yield Upload(file.file, fields, (file.content_type or "").lower(), file.filename or "")
     finally:
         await form.close()

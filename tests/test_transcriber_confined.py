@@ -1,0 +1,134 @@
+"""The container's contract where nothing may be written: another user, a read-only root, a tmpfs.
+
+There is no container engine here, but what it does can be done: the package installed into a tree
+of its own, a mount namespace in which everything is read-only, and a user without a name.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import NANO, ROOT
+from tests.transcriber_rigs import HELLO, document, text
+
+USER = "54321"
+# Bound to where anybody may look, and read-only: the interpreter, its packages, the installed tree.
+CONFINE = """
+set -eu
+mount --make-rprivate /
+mount -t tmpfs tmpfs /mnt
+for name in python packages tree model audio; do mkdir "/mnt/$name"; done
+mount --bind "$1" /mnt/python
+mount --bind "$2" /mnt/packages
+mount --bind "$3" /mnt/tree
+mount --bind "$4" /mnt/model
+mount --bind "$5" /mnt/audio
+mkdir -p "$6"
+mount -t tmpfs -o mode=1777 tmpfs "$6"
+for place in / /mnt /mnt/python /mnt/packages /mnt/tree /mnt/model /mnt/audio /tmp /var/tmp /dev/shm
+do
+  mountpoint -q "$place" || mount --bind "$place" "$place"
+  mount -o remount,bind,ro "$place"
+done
+touch /tmp/written 2>/dev/null && exit 99
+shift 6
+set +e
+setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --no-new-privs \\
+  env -i "PATH=/usr/bin:/bin" PYTHONPATH=/mnt/tree:/mnt/packages STENTOR_MODEL=/mnt/model \\
+  $VARIABLES /mnt/python/bin/python3 -B -m server transcriber "$@"
+code=$?
+echo "left: $(find "$WORK" -mindepth 1 ! -type d | wc -l)" >&2
+exit $code
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as it is installed, without its dependencies, compiled."""
+    if os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "setpriv", "mountpoint"))):
+        pytest.skip("only root can make a read-only root here")
+    if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine lets nobody make a mount namespace")
+    folder = tmp_path_factory.mktemp("installed")
+    source = folder / "source"
+    for name in ("streaming", "batch", "server"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, source / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source / name)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run(
+        [*pip, "--no-deps", "--no-build-isolation", "--target", folder / "tree", source],
+        check=True,
+        timeout=100,
+    )
+    return folder / "tree"
+
+
+def confined(
+    tree: Path, *arguments: str, audio: bytes = b"", work: str = "/home/smuser", variables: str = ""
+) -> subprocess.CompletedProcess[bytes]:
+    """`work`: where the tmpfs is."""
+    places = (
+        sys.base_prefix,
+        sysconfig.get_paths()["purelib"],
+        str(tree),
+        str(NANO),
+        str(HELLO.parent),
+        work,
+    )
+    made = not Path(work).exists()
+    try:
+        return subprocess.run(
+            ["unshare", "--mount", "sh", "-c", CONFINE, "sh", *places, *arguments],
+            input=audio,
+            capture_output=True,
+            timeout=100,
+            check=False,
+            env={**os.environ, "USER_ID": USER, "VARIABLES": variables, "WORK": work},
+        )
+    finally:
+        if made and Path(work).exists():
+            Path(work).rmdir()
+
+
+def test_a_user_without_a_name_and_a_tmpfs_are_enough(tree: Path) -> None:
+    ran = confined(tree, audio=HELLO.read_bytes())
+    assert text(document(ran)) == "Hello, good morning."
+    assert ran.stderr == b"left: 0\n"
+
+
+def test_audio_that_does_not_stay_in_memory_leaves_nothing(tree: Path) -> None:
+    audio = HELLO.read_bytes()
+    large = audio + bytes(40 << 20)  # a WAVE file may be followed by anything
+    ran = confined(tree, audio=large)
+    assert text(document(ran)) == "Hello, good morning."
+    assert ran.stderr == b"left: 0\n"
+
+
+def test_a_mounted_file_needs_no_place_at_all(tree: Path) -> None:
+    ran = confined(tree, "--input", "/mnt/audio/hello.wav", "--parallel", "2")
+    assert text(document(ran)) == "Hello, good morning."
+
+
+def test_without_a_place_to_write_memory_has_to_do(tree: Path) -> None:
+    ran = confined(tree, audio=HELLO.read_bytes(), work="/home/elsewhere")
+    assert text(document(ran)) == "Hello, good morning."
+
+
+def test_what_fails_leaves_nothing(tree: Path) -> None:
+    ran = confined(tree, audio=bytes(40 << 20))
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(b"/input.audio is not valid: ")
+    assert ran.stderr.endswith(b"left: 0\n")
+
+
+def test_a_log_that_may_not_be_written_is_said(tree: Path) -> None:
+    ran = confined(tree, variables="SM_LOG_DIR=/logs SM_JOB_ID=1")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(b"Unable to set up logging: /logs/1/sigurd.log: [Errno 30]")
