@@ -1,6 +1,8 @@
 """The batch container's contract: real processes on the small model."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from datetime import datetime
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from server.commands import transcriber as command
-from server.speechmatics.surroundings import lacks_avx
+from server.speechmatics.surroundings import cores_of, lacks_avx
 from tests.conftest import ROOT
 from tests.sounds import media, tone
 from tests.transcriber_rigs import (
@@ -219,6 +221,54 @@ def test_a_cpu_without_avx_is_told_apart() -> None:
     assert lacks_avx("x86_64", "flags\t\t: fpu sse4_2\nflags\t\t: fpu sse4_2\n")
     assert not lacks_avx("x86_64", "flags\t\t: fpu avx avx2\n")
     assert not lacks_avx("aarch64", "Features\t: fp asimd\n")
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [
+        ("max 100000\n", 8),
+        ("200000 100000\n", 2),
+        ("50000 100000", 1),
+        ("", 8),
+        ("1600000 100000", 8),
+    ],
+)
+def test_no_more_cores_than_the_container_has(quota: str, cores: int) -> None:
+    assert cores_of(quota, 8) == cores
+
+
+def test_a_signal_ends_it_with_its_number() -> None:
+    command = [sys.executable, "-m", "server", "transcriber", "-stderr"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment(), cwd=ROOT, **pipes) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(wav(long_speech(1200, SENTENCES)))
+        process.stdin.close()
+        assert b"model nano" in process.stderr.readline()
+        process.terminate()
+        assert process.stdout is not None
+        assert process.stdout.read() == b""
+        assert process.wait(timeout=20) == 128 + signal.SIGTERM
+
+
+def test_a_transcript_that_nobody_reads_is_an_error() -> None:
+    command = [sys.executable, "-m", "server", "transcriber"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with HELLO.open("rb") as audio:
+        ran = subprocess.run(
+            command,
+            stdin=audio,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            cwd=ROOT,
+            timeout=60,
+            check=False,
+        )
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (1, b"nobody reads the transcript\n")
 
 
 def test_too_little_memory_has_the_references_text(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from batch.meter import cores
 from server.config import Config, ConfigError, read
 from server.flags import Parser
 from server.speechmatics import surroundings
@@ -57,11 +56,11 @@ def check_parallel(text: str) -> int:
 def run(argv: Sequence[str]) -> int:
     flags = _flags(argv)
     config = read({"model": flags.model} if flags.model else {}, flags.config)
-    with surroundings.only_output() as output:
+    with surroundings.only_output() as write:
         try:
             with surroundings.logs(os.environ, to_stderr=flags.stderr, level=config.log_level):
                 surroundings.note_licence(os.environ)
-                return reported(lambda: _run(flags, config, output.write))
+                return reported(lambda: _run(flags, config, write))
         except LogsFailed as error:
             say(f"Unable to set up logging: {error}")
             return 1
@@ -102,7 +101,7 @@ def _flags(argv: Sequence[str]) -> Flags:
     return Flags(
         job_config=given.job_config,
         input=given.input,
-        parallel=min(given.parallel, cores()),
+        parallel=min(given.parallel, surroundings.cores_allowed()),
         formats=given.all_formats,
         stderr=given.stderr,
         is_worker=given.run_mode == "http",
@@ -135,7 +134,7 @@ def reported(work: Callable[[], None]) -> int:
     return 1
 
 
-def _run(flags: Flags, config: Config, write: Callable[[bytes], object]) -> None:
+def _run(flags: Flags, config: Config, write: Callable[[bytes], None]) -> None:
     if surroundings.this_lacks_avx():
         raise TranscriptionError("err: signal: illegal instruction: this CPU has no AVX")
     if flags.is_worker:
@@ -143,6 +142,11 @@ def _run(flags: Flags, config: Config, write: Callable[[bytes], object]) -> None
 
         serve(config, flags.parallel, flags.formats)
         return
+    with surroundings.ended_by_signal():
+        _run_once(flags, config, write)
+
+
+def _run_once(flags: Flags, config: Config, write: Callable[[bytes], None]) -> None:
     asked = _job(flags, config)
     # Only now: what is wrong so far is said at once.
     from server.speechmatics.once import transcribed

@@ -36,10 +36,13 @@ async def transcribed(asked: Asked, file: Path | None, config: Config, parallel:
             planned = plan(asked, running)
             for note in planned.notes:
                 logger.info("%s", note)
+            if asked.config.notification_config:
+                logger.info("notification_config has no effect: whoever runs this sees it end")
             async with Engine(backend, engine_options(config, parallel)) as engine:
                 rendering = await transcribe(engine, source, planned, own.seconds_max, VERSION)
     except BadAudio as error:
         raise invalid(file or INPUT, error) from error
+    logger.info("Transcribed %.0f seconds of speech", rendering.spoken_seconds)
     return rendering
 
 

@@ -51,6 +51,12 @@ class Rendering:
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
+    def spoken_seconds(self) -> float:
+        """Of speech, pauses left out."""
+        turns = (turn.tokens for turn in self.turns)
+        return sum(tokens[-1][-1].end - tokens[0][0].start for tokens in turns) / 1000
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Names of the channels; empty unless they are asked for."""
         config = self.asked.config.transcription_config

@@ -3,18 +3,21 @@
 import logging
 import os
 import platform
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
+from batch.meter import cores
 from server.logs import set_up_logs
 
 LICENCE_VARIABLE: Final = "LICENSE_TOKEN"
 LICENCE_FILE: Final = Path("/license.json")
 CPU_INFO: Final = Path("/proc/cpuinfo")
+CPU_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
 logger = logging.getLogger("server.transcriber")
 
@@ -58,6 +61,22 @@ def note_licence(variables: Mapping[str, str], file: Path = LICENCE_FILE) -> Non
         logger.info("licence settings are not used by this server")
 
 
+def cores_of(quota: str, usable: int) -> int:
+    """Whole cores of what a control group allows (`cpu.max`: microseconds of a period, or max)."""
+    allowed, _, period = quota.strip().partition(" ")
+    if not (allowed.isdecimal() and period.isdecimal() and int(period)):
+        return usable
+    return max(1, min(usable, round(int(allowed) / int(period))))
+
+
+def cores_allowed() -> int:
+    try:
+        quota = CPU_QUOTA.read_text()
+    except OSError:
+        quota = ""
+    return cores_of(quota, cores())
+
+
 def lacks_avx(machine: str, cpu_info: str) -> bool:
     """Whether it is a processor that could have AVX and has not."""
     if machine.lower() not in ("x86_64", "amd64"):
@@ -74,19 +93,39 @@ def this_lacks_avx() -> bool:
 
 
 @contextmanager
-def only_output() -> Iterator[BinaryIO]:
-    """Standard output for what is written here alone: what libraries write goes to standard
-    error."""
+def only_output() -> Iterator[Callable[[bytes], None]]:
+    """What writes to standard output, which is for that alone: what libraries write there goes to
+    standard error."""
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
+
+    def write(data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(kept, left) :]
+
     try:
-        with os.fdopen(os.dup(kept), "wb") as output:
-            yield output
+        yield write
     finally:
         sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
+
+
+@contextmanager
+def ended_by_signal() -> Iterator[None]:
+    """SIGTERM ends the process as an interrupt does: the first process of a container has no other
+    way to be told."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def work_folder(wanted: str) -> str | None:
