@@ -239,8 +239,14 @@ def test_no_more_cores_than_the_container_has(quota: str, cores: int) -> None:
 
 def test_a_signal_ends_it_with_its_number() -> None:
     command = [sys.executable, "-m", "server", "transcriber", "-stderr"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment(), cwd=ROOT, **pipes) as process:
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        cwd=ROOT,
+    ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
         process.stdin.write(wav(long_speech(1200, SENTENCES)))
