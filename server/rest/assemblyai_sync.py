@@ -23,12 +23,12 @@ from batch.engine import Engine
 from batch.files import FileRequest, Transcript, transcribe_whole
 from server.languages import code_of
 from server.readiness import StatusJson, problems
-from server.render import milliseconds, spoken, text_of
+from server.render import spoken, text_of
 from server.rest.endpoint import FileEndpoint, unless_gone
 from server.rest.upload import Part, Upload, Uploads, require_form
 from server.validation import bad_message
 from streaming.errors import BadAudio, BadMessage, TooLarge, TranscriptionError
-from streaming.events import Word, samples
+from streaming.events import Word, milliseconds, samples
 from streaming.options import CHANNELS_MAX, RATE_MAX, RATE_MIN, Options, SessionOptions
 
 PATH: Final = "/v1/transcribe/live"
