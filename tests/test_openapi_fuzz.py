@@ -43,7 +43,6 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
     allow_header_conformance,
-    unsupported_method,
 ]
 KEY = {"authorization": "any"}
 HELLO = (SPEECH / "hello.wav").read_bytes()
@@ -106,7 +105,9 @@ api = schemathesis.openapi.from_dict(document(), config=schemathesis.Config.from
 def test_answers_are_those_of_the_document(case: schemathesis.Case[Any], made: Made) -> None:
     spare(case, made)
     url = str(made.http.base_url)
-    case.call_and_validate(url, headers=KEY, checks=CHECKS, timeout=30)
+    # To another method than it has AssemblyAI's API says that there is no such path.
+    more = [] if case.path.startswith("/v2/") else [unsupported_method]
+    case.call_and_validate(url, headers=KEY, checks=[*CHECKS, *more], timeout=30)
 
 
 def spare(case: schemathesis.Case[Any], made: Made) -> None:
