@@ -1,5 +1,6 @@
-"""Opening SQLite or PostgreSQL for jobs, with what each needs to be safe and quick."""
+"""Opening SQLite or PostgreSQL for jobs and keys, with what each needs to be safe and quick."""
 
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -62,9 +63,17 @@ def open_engine(url: str, *, synchronous: str = "FULL") -> sa.Engine:
     return engine
 
 
-def prepare(engine: sa.Engine) -> None:
-    """Makes the tables, or brings those of an earlier version up to date. Raises
-    JobsUnavailable."""
+def make_file(url: str) -> Path:
+    """The file of an SQLite URL; made, for this user alone, where there is none. Raises OSError."""
+    path = Path(sa.make_url(url).database or "jobs.sqlite")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600)  # the files that SQLite puts beside it are made alike
+    return path
+
+
+def prepare(engine: sa.Engine, *others: sa.MetaData) -> None:
+    """Makes the tables, those of `others` as well, or brings those of an earlier version up to
+    date. Raises JobsUnavailable."""
     try:
         with engine.begin() as c:
             if engine.dialect.name == "sqlite":
@@ -72,7 +81,8 @@ def prepare(engine: sa.Engine) -> None:
             else:
                 # Two servers that start at once would both make them.
                 c.execute(sa.text("SELECT pg_advisory_xact_lock(7401)"))
-            rows.metadata.create_all(c)
+            for tables in (rows.metadata, *others):
+                tables.create_all(c)
             found = c.execute(sa.select(rows.version.c.number)).scalar()
             if found is None:
                 c.execute(rows.version.insert().values(number=VERSION))

@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from batch.job_options import FetchOptions, JobOptions
 from batch.options import EngineOptions, ModelOptions
+from server.access.options import AccessOptions, ConfiguredKeys
 from server.limits import FileLimits, Limits
 from server.speechmatics.options import TranscriberOptions
 from streaming.options import SessionOptions
@@ -27,6 +28,7 @@ from streaming.options import SessionOptions
 PREFIX = "STENTOR_"
 FILE = Path("stentor.toml")
 FILE_VARIABLE = "STENTOR_CONFIG"
+KEY_VARIABLE = "STENTOR_API_KEY"  # of the commands that are clients of a server
 
 
 class ConfigError(Exception):
@@ -54,6 +56,16 @@ class Config(BaseSettings):
     """Address to listen on; 0.0.0.0 is every interface."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     """Port to listen on; 0 takes any that is free."""
+    insecure: bool = False
+    """Let other machines in without keys."""
+    tls_cert: str = ""
+    """A certificate with its chain, in PEM: listen for TLS as well."""
+    tls_key: str = ""
+    """The certificate's key, in PEM."""
+    tls_host: str = ""
+    """Address to listen on for TLS; empty: the same as without."""
+    tls_port: Annotated[int, Field(ge=0, le=65_535)] = 8443
+    """Port to listen on for TLS."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is logged, at least."""
     # The model's options are at the top, where they are short to write; see `model_options`.
@@ -78,6 +90,9 @@ class Config(BaseSettings):
     jobs: JobOptions = JobOptions()
     fetch: FetchOptions = FetchOptions()
     transcriber: TranscriberOptions = TranscriberOptions()
+    access: AccessOptions = AccessOptions()
+    keys: ConfiguredKeys = ()
+    """Keys beside those of the database, as `name:key,name:key` or JSON."""
 
     @property
     def model_options(self) -> ModelOptions:
@@ -153,7 +168,7 @@ def _existing(file: Path | None) -> Path | None:
 
 def _refuse_unknown_variables() -> None:
     # pydantic-settings ignores unknown variables at the top level.
-    known = [_variable(name) for name in names()] + [FILE_VARIABLE]
+    known = [_variable(name) for name in names()] + [FILE_VARIABLE, KEY_VARIABLE]
     given = [name.upper() for name in os.environ if name.upper().startswith(PREFIX)]
     unknown = [name for name in given if name not in known]
     if unknown:
@@ -186,7 +201,8 @@ def _explain(error: ValidationError, given: Mapping[str, Any]) -> Iterator[str]:
         if problem["type"] == "extra_forbidden":
             yield f"unknown name {shown}{nearest(name, names())}"
         else:
-            yield f"{shown}: {problem['msg']}, got {problem['input']!r}"
+            secret = path[0] == "keys" or path[-1] == "token_secret"
+            yield f"{shown}: {problem['msg']}" + ("" if secret else f", got {problem['input']!r}")
 
 
 def _holds(values: Any, path: list[str]) -> bool:

@@ -9,30 +9,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliSubCommand, get_subcommand
-from rich.console import Console
 from rich.table import Table
 
 from batch.job import Job, JobFilter
 from batch.job_options import JobOptions
 from batch.store import Store
-from server.config import read
+from server.commands.where import Where, print_table, write_json
 from server.flags import Flags, Parser, flags_of
 from server.rest.native_jobs import NotFound, as_json
 
 DESCRIPTION = """List, show or cancel the jobs of a server.
 
 Where they are is read from the same file and environment as `stentor serve` reads."""
-
-
-class Where(Flags):
-    config: Path | None = None
-    """Configuration in TOML."""
-    folder: str | None = None
-    """The folder of the jobs: jobs.folder of the server."""
-    database: str | None = None
-    """Their database: jobs.database of the server."""
-    json_: Annotated[bool, Field(alias="json")] = False
-    """Write JSON instead of a table."""
 
 
 class List(Where):
@@ -71,9 +59,7 @@ def run(argv: Sequence[str]) -> int:
     parser = Parser(prog="stentor jobs", description=DESCRIPTION)
     command = get_subcommand(flags_of(Jobs, parser, argv or ["--help"]))
     assert isinstance(command, Where)
-    named = {"folder": command.folder, "database": command.database}
-    given = {name: value for name, value in named.items() if value is not None}
-    options = read({"jobs": given} if given else {}, command.config).jobs
+    options = command.job_options
     match command:
         case List(status=status, limit=limit):
             return _list(options, JobFilter(status=status, limit=limit), as_text=not command.json_)
@@ -88,7 +74,7 @@ def _list(options: JobOptions, which: JobFilter, *, as_text: bool) -> int:
     with _store(options) as store:
         found = store.find(which) if store else []
     if not as_text:
-        _write([_all(job) for job in found])
+        write_json([_all(job) for job in found])
         return 0
     table = Table("id", "status", "created", "took", "audio", "kind", "error", box=None)
     for job in found:
@@ -100,7 +86,7 @@ def _list(options: JobOptions, which: JobFilter, *, as_text: bool) -> int:
             *(job.id, "throttled" if job.throttled else job.status, f"{job.created:%F %T}", took),
             *(f"{length:.1f} s" if length else "", job.kind, job.error_code),
         )
-    _print(table)
+    print_table(table)
     return 0
 
 
@@ -110,13 +96,13 @@ def _show(options: JobOptions, job: str, *, as_text: bool) -> int:
     if found is None:
         raise NotFound(f"there is no job {job}")
     if not as_text:
-        _write(_all(found))
+        write_json(_all(found))
         return 0
     table = Table(box=None, show_header=False)
     for name, value in _all(found).items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         table.add_row(name, text if value is not None else "")
-    _print(table)
+    print_table(table)
     return 0
 
 
@@ -134,7 +120,7 @@ def _cancel(options: JobOptions, ids: tuple[str, ...], *, as_text: bool) -> int:
     if as_text:
         sys.stdout.writelines(f"{job}  {what}\n" for job, what in outcome.items())
     else:
-        _write(outcome)
+        write_json(outcome)
     return 0 if set(outcome.values()) == {"cancelled"} else 1
 
 
@@ -155,14 +141,3 @@ def _store(options: JobOptions) -> Iterator[Store | None]:
 def _all(job: Job) -> dict[str, Any]:
     deleted = job.deleted.isoformat() if job.deleted else None
     return as_json(job) | {"owner": job.owner, "kind": job.kind, "deleted": deleted}
-
-
-def _write(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
-
-
-def _print(table: Table) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = 1000  # a line for each, whatever reads them
-    console.print(table)
