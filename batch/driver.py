@@ -17,6 +17,8 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+from dbos import error as dbos_error
+from sqlalchemy.exc import SQLAlchemyError
 
 from batch.database import open_engine
 from batch.job import JobsUnavailable
@@ -49,11 +51,20 @@ class StepFailed(Exception):
 class Driver:
     """All methods block and are called from threads without an event loop."""
 
-    def __init__(self, url: str, steps: Steps, options: JobOptions, node: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        steps: Steps,
+        options: JobOptions,
+        node: str,
+        ended: Callable[[str], None],
+    ) -> None:
+        """`ended` is told of a job that is over, in a thread of its own."""
         self.url = url
         self.steps = steps
         self.options = options
         self.node = node
+        self.ended = ended
         self.workflows_url = url
         if url.startswith("sqlite"):
             # Beside the rows: their writers do not wait for each other.
@@ -163,6 +174,15 @@ class Driver:
         if await _run(steps.finish, job):
             with SetWorkflowID(_telling(job)):
                 await DBOS.start_workflow_async(self.run_tell, job)
+        # Without this workflow's context, of which what is queued there is no part.
+        await self.loop.run_in_executor(None, self._tell_ended, job)
+
+    def _tell_ended(self, job: str) -> None:
+        try:
+            self.ended(job)
+        except (SQLAlchemyError, dbos_error.DBOSException) as error:
+            # What is due is found by the next search for jobs that nobody drives.
+            logger.warning("the next job is put off: %s", type(error).__name__)
 
     async def _tell(self, job: str) -> None:
         wait = self.options.webhook_wait_seconds

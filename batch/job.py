@@ -5,7 +5,7 @@ all places), is transcribed (`processing`), and ends as `completed` or `error`. 
 told. A deleted job keeps its id, its times and its status, and nothing else.
 """
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -217,6 +217,14 @@ class PlainDialect:
         return {"id": job.id, "status": job.status}
 
 
+# How many jobs of an owner may be transcribed at once; None is as many as the server lets anybody.
+OwnerMax = Callable[[str], int | None]
+
+
+def as_many_as_anybody(owner: str) -> int | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class JobSetting:
     """What jobs run with. `seconds_max` bounds the audio of a job; `dialects` by kind of job."""
@@ -226,3 +234,4 @@ class JobSetting:
     engine: Engine
     seconds_max: float
     dialects: Mapping[str, Dialect] = field(default_factory=dict)
+    owner_max: OwnerMax = as_many_as_anybody

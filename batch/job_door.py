@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -69,9 +71,19 @@ class JobDoor:
             await asyncio.gather(self.early, return_exceptions=True)
 
     def _has_jobs(self) -> bool:
+        """Or uploads. A file may hold keys alone, which are no reason to start a queue."""
         url = self.setting.options.database_url
-        is_file = url.startswith("sqlite:///")
-        return not is_file or Path(url.removeprefix("sqlite:///")).exists()
+        if not url.startswith("sqlite:///"):
+            return True
+        path = Path(url.removeprefix("sqlite:///"))
+        if not path.exists():
+            return False
+        try:
+            with closing(sqlite3.connect(path)) as c:
+                found = c.execute("SELECT 1 FROM jobs UNION SELECT 1 FROM uploads LIMIT 1")
+                return found.fetchone() is not None
+        except sqlite3.Error:
+            return True  # opening it will say what is wrong
 
     async def _open_early(self) -> None:
         """Jobs of before wait to be gone on with."""

@@ -22,6 +22,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from batch.audio_store import AudioStore
+from batch.database import make_file
 from batch.driver import Driver
 from batch.fetch import Fetcher
 from batch.files import Transcript
@@ -67,7 +68,7 @@ class DurableJobs:
             dialects=setting.dialects,
         )
         self.steps = Steps(tools)
-        self.driver = Driver(store.url, self.steps, options, self.node)
+        self.driver = Driver(store.url, self.steps, options, self.node, self._ended)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="jobs")
         self.keepers: list[asyncio.Task[None]] = []
         self.progress: dict[str, float] = {}  # as it was last written down
@@ -133,8 +134,27 @@ class DurableJobs:
     def _submit(self, request: JobRequest, audio: str) -> str:
         job, number = self.store.insert(request, audio)
         # Should this process end right here, the next one finds the row that nobody drives.
-        self.driver.enqueue(job, request.owner, number)
+        if not self._is_bounded(request.owner) or (job, number) in self.store.due(request.owner):
+            self.driver.enqueue(job, request.owner, number)
         return job
+
+    def _is_bounded(self, owner: str) -> bool:
+        """Whether the queue, which bounds all owners alike, lets him have more than he may."""
+        return self.store.running_max(owner) < self.store.owner_running_max
+
+    def _ended(self, job: str) -> None:
+        """Another one of its owner is due."""
+        found = self.store.get(job)
+        if found is not None and self._is_bounded(found.owner):
+            for other, number in self.store.due(found.owner):
+                self.driver.enqueue(other, found.owner, number)
+
+    def _unsettled(self, age: timedelta) -> list[tuple[str, str, int, bool]]:
+        """What must be driven by now: jobs that are not due wait without."""
+        found = self.store.unsettled(age)
+        bounded = {owner for _, owner, _, is_ended in found if not is_ended}
+        due = {owner: dict(self.store.due(owner)) for owner in bounded if self._is_bounded(owner)}
+        return [row for row in found if row[3] or row[1] not in due or row[0] in due[row[1]]]
 
     async def get(self, job: str) -> Job | None:
         found = await self._in_thread(lambda: self.store.get(job))
@@ -153,6 +173,7 @@ class DurableJobs:
     async def cancel(self, job: str) -> bool:
         was_open = await self._in_thread(lambda: self.store.cancel(job))
         self.driver.stop(job)
+        await self._in_thread(lambda: self._ended(job))
         return was_open
 
     async def delete(self, job: str) -> bool:
@@ -163,6 +184,7 @@ class DurableJobs:
         self.driver.stop(job)
         if audio and self.store.drop_upload(audio):
             self.audio.delete(audio)
+        self._ended(job)
         return audio is not None
 
     async def wait(self, job: str, seconds_max: float | None = None) -> Job | None:
@@ -214,7 +236,7 @@ class DurableJobs:
             return
         first = not self.is_shared and not self.keepers
         age = timedelta(seconds=0.0 if first else YOUNG_SECONDS)
-        self.driver.adopt(lambda: self.store.unsettled(age))
+        self.driver.adopt(lambda: self._unsettled(age))
 
     def _watch(self) -> None:
         if is_lost(self.engine) == self.driver.is_open:
@@ -268,7 +290,11 @@ async def open_jobs(setting: JobSetting) -> DurableJobs:
             lock = await asyncio.to_thread(_lock, options)
             undo.callback(lock.release)
         store = await asyncio.to_thread(
-            lambda: Store(url, owner_running_max=options.owner_running_max)
+            lambda: Store(
+                url,
+                owner_running_max=options.owner_running_max,
+                owner_max=setting.owner_max,
+            )
         )
         undo.callback(store.close)
         jobs = DurableJobs(setting, store, lock)
@@ -283,10 +309,9 @@ def _lock(options: JobOptions) -> FileLock:
     url = make_url(options.database_url)
     path = Path(url.database or "jobs.sqlite")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_file(options.database_url)
         lock = FileLock(path.with_suffix(".lock"), thread_local=False)
         lock.acquire(timeout=0)
-        path.touch(mode=0o600)  # the files that SQLite puts beside it are made alike
     except Timeout as error:
         raise JobsUnavailable(
             f"another server keeps its jobs in {path.parent}: set jobs.folder to another folder, "

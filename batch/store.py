@@ -15,7 +15,16 @@ import sqlalchemy as sa
 from batch import results
 from batch.database import bare_url, open_engine, prepare, shrink
 from batch.files import Transcript
-from batch.job import CANCELLED, Job, JobFailed, JobFilter, JobRequest, Upload
+from batch.job import (
+    CANCELLED,
+    Job,
+    JobFailed,
+    JobFilter,
+    JobRequest,
+    OwnerMax,
+    Upload,
+    as_many_as_anybody,
+)
 from batch.rows import as_job, jobs, nodes, of_request, transcripts, uploads
 
 KEYS_AT_ONCE: Final = 500
@@ -34,15 +43,19 @@ EMPTY: Final[dict[str, Any]] = {
 
 
 class Store:
-    """Opening it makes the tables. `owner_running_max` says when a waiting job is throttled.
+    """Opening it makes the tables. `owner_running_max`, or less where `owner_max` says so for an
+    owner, is when a waiting job is throttled.
 
     Raises JobsUnavailable when the database cannot be used or is of another version.
     """
 
-    def __init__(self, url: str, *, owner_running_max: int) -> None:
+    def __init__(
+        self, url: str, *, owner_running_max: int, owner_max: OwnerMax = as_many_as_anybody
+    ) -> None:
         self.url = bare_url(url)
         self.engine = open_engine(self.url)
         self.owner_running_max = owner_running_max
+        self.owner_max = owner_max
         prepare(self.engine)
 
     def close(self) -> None:
@@ -61,7 +74,7 @@ class Store:
     def get(self, job: str) -> Job | None:
         with self.engine.connect() as c:
             row = c.execute(self._select().where(jobs.c.id == _askable(job))).mappings().first()
-        return as_job(row, self.owner_running_max) if row else None
+        return as_job(row, self.running_max(row["owner"])) if row else None
 
     def find(self, which: JobFilter) -> list[Job]:
         """Newest first."""
@@ -90,7 +103,7 @@ class Store:
         query = query.order_by(jobs.c.number.asc() if upwards else jobs.c.number.desc())
         with self.engine.connect() as c:
             rows = c.execute(query).mappings().all()
-        found = [as_job(row, self.owner_running_max) for row in rows]
+        found = [as_job(row, self.running_max(row["owner"])) for row in rows]
         return found[::-1] if upwards else found
 
     def transcript(self, job: str) -> Transcript | None:
@@ -135,6 +148,23 @@ class Store:
             )
         shrink(self.engine)
         return str(audio)
+
+    # ---- an owner's turn
+
+    def running_max(self, owner: str) -> int:
+        """His jobs that may be transcribed at once."""
+        return min(self.owner_running_max, self.owner_max(owner) or self.owner_running_max)
+
+    def due(self, owner: str) -> list[tuple[str, int]]:
+        """His oldest open jobs, as many as may be transcribed at once: id and number."""
+        query = (
+            sa.select(jobs.c.id, jobs.c.number)
+            .where(jobs.c.owner == owner, jobs.c.status.in_(OPEN))
+            .order_by(jobs.c.number)
+            .limit(self.running_max(owner))
+        )
+        with self.engine.connect() as c:
+            return [(job, number) for job, number in c.execute(query)]
 
     # ---- the life of a job
 

@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 
 from batch.engine import Engine
-from batch.job import Dialect, JobRequest, Jobs, JobSetting, Source, Work
+from batch.job import (
+    Dialect,
+    JobRequest,
+    Jobs,
+    JobSetting,
+    OwnerMax,
+    Source,
+    Work,
+    as_many_as_anybody,
+)
 from batch.job_door import JobDoor
 from batch.job_options import FetchOptions, JobOptions
 from streaming.options import SessionOptions
@@ -66,8 +75,10 @@ async def open_door(
     options: JobOptions,
     fetch: FetchOptions = LOOPBACK,
     dialects: dict[str, Dialect] | None = None,
+    owner_max: OwnerMax = as_many_as_anybody,
 ) -> AsyncIterator[JobDoor]:
-    async with JobDoor(JobSetting(options, fetch, engine, 3600.0, dialects or {})) as door:
+    setting = JobSetting(options, fetch, engine, 3600.0, dialects or {}, owner_max)
+    async with JobDoor(setting) as door:
         yield door
 
 
