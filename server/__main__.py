@@ -18,7 +18,9 @@ COMMANDS = {
         "server.commands.transcriber",
         "one file in, JSON out: a batch container",
     ),
+    "keys": ("server.commands.keys", "make, list or revoke the keys of a server"),
     "jobs": ("server.commands.jobs", "list, show or cancel the jobs of a server"),
+    "certs": ("server.commands.certs", "make a certificate, and an authority to sign it"),
     "models": ("server.commands.models", "list the speech models there are, or fetch one"),
 }
 

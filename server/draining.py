@@ -3,11 +3,14 @@
 import asyncio
 import logging
 import socket
-from typing import Protocol
+import sys
+from typing import Any, Protocol
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from batch.engine import Engine
+from server.tls import HANDSHAKE_SECONDS_MAX, TlsAddress
 
 logger = logging.getLogger("server.draining")
 
@@ -26,15 +29,60 @@ class DrainingServer(uvicorn.Server):
     are let go of, to be gone on with by the next start.
 
     Only then does uvicorn stop, which closes every WebSocket at once. A second signal ends it.
+    `tls`: where the same application is reached with TLS as well.
     """
 
     def __init__(
-        self, config: uvicorn.Config, engine: Engine, jobs: Work, seconds_max: float
+        self,
+        config: uvicorn.Config,
+        engine: Engine,
+        jobs: Work,
+        seconds_max: float,
+        tls: TlsAddress | None = None,
     ) -> None:
         super().__init__(config)
+        self.tls = tls
         self.engine = engine
         self.jobs = jobs
         self.seconds_max = seconds_max
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.tls is None:
+            return
+        try:
+            self.servers.append(await self._listen(self.tls))
+        except OSError as error:
+            logger.error("TLS: %s", error)
+            await self.shutdown(sockets)
+            sys.exit(STARTUP_FAILURE)
+        self.tls.certificate.read_on_hangup()
+
+    async def _listen(self, tls: TlsAddress) -> asyncio.Server:
+        config = self.config
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> asyncio.Protocol:
+            make: Any = config.http_protocol_class
+            made: asyncio.Protocol = make(
+                config=config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+                _loop=loop,
+            )
+            return made
+
+        server = await loop.create_server(
+            protocol,
+            host=tls.host,
+            port=tls.port,
+            ssl=tls.certificate.context,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS_MAX,
+            backlog=config.backlog,
+        )
+        port = server.sockets[0].getsockname()[1]
+        logger.info("TLS on https://%s:%d", tls.host, port)
+        return server
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         logger.info("finishing %d streams", len(self.engine.streams))
