@@ -3,6 +3,7 @@
 import contextlib
 import gc
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -16,14 +17,19 @@ from batch.engine import Engine
 from batch.job import Dialect, JobSetting
 from batch.job_door import JobDoor
 from server import probes
+from server.access.gate import TOKEN_FIELD, Gate
+from server.access.guard import Guard
+from server.access.keyring import Keyring
+from server.access.reach import reach_of
 from server.config import Config
-from server.connection import Connection
+from server.connection import Connection, turn_away
 from server.metrics import Metrics
 from server.openapi import document
 from server.protocols import PROTOCOLS
 from server.protocols.base import Handshake, WireProtocol
 from server.rest import (
     assemblyai,
+    assemblyai_errors,
     assemblyai_job,
     assemblyai_sync,
     container,
@@ -31,13 +37,13 @@ from server.rest import (
     native,
     native_jobs,
     openai,
+    openai_errors,
+    tokens,
 )
 from server.rest.upload import Uploads
 from server.webhooks import Webhooks
+from streaming.errors import TranscriptionError
 
-# The synchronous one comes first: it shares a path with the native one, and leaves it the rest.
-FILE_APIS = (assemblyai_sync, native, openai, container)
-JOB_APIS = (native_jobs, assemblyai)
 # By kind of job, what a protocol adds to the life of its jobs; without one, nothing.
 DIALECTS: dict[str, Dialect] = {assemblyai_job.KIND: assemblyai_job.Review()}
 PAGES = Path(__file__).parent / "pages"
@@ -52,19 +58,22 @@ SECURITY = (
 )
 
 
-def create_app(config: Config, engine: Engine, metrics: Metrics) -> Starlette:
+def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyring) -> Starlette:
     """The whole server as an ASGI application; the engine lives as long as the application.
 
     `app.state.jobs` is the JobDoor, to be closed before the engine finishes its streams.
     """
+    gate = Gate(config.access, keyring, reach_of(config))
     seconds_max = config.files.duration_seconds_max
-    jobs = JobDoor(JobSetting(config.jobs, config.fetch, engine, seconds_max, DIALECTS))
+    jobs = JobDoor(
+        JobSetting(config.jobs, config.fetch, engine, seconds_max, DIALECTS, keyring.jobs_max)
+    )
 
     webhooks = Webhooks(config.fetch, config.jobs)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with engine, jobs:
+        async with engine, jobs, gate:
             # What is there now stays. Left among the rest, a search for garbage would look at all
             # of it again, and hold everything up for 50 to 100 ms each time.
             gc.collect()
@@ -73,15 +82,27 @@ def create_app(config: Config, engine: Engine, metrics: Metrics) -> Starlette:
             await webhooks.close()
 
     uploads = Uploads(config.files)
+    ours = Guard(gate, native.refusal)
+    theirs = Guard(gate, assemblyai_errors.refusal, named=True)
+    defaults = config.session
     routes: list[BaseRoute] = [
         *(
-            WebSocketRoute(path, _socket(protocol, config, engine, webhooks))
+            WebSocketRoute(path, _socket(protocol, config, engine, gate, webhooks))
             for protocol in PROTOCOLS
             for path in protocol.paths
         ),
-        *(route for api in FILE_APIS for route in api.routes(engine, uploads, config.session)),
-        *(route for api in JOB_APIS for route in api.routes(jobs, uploads, config.session)),
-        *probes.routes(engine, metrics),
+        # It comes first: it shares a path with the native one, and leaves it the rest.
+        *Guard(gate, assemblyai_sync.refusal).over(
+            assemblyai_sync.routes(engine, uploads, defaults)
+        ),
+        *ours.over(native.routes(engine, uploads, defaults)),
+        *Guard(gate, openai_errors.refusal).over(openai.routes(engine, uploads, defaults)),
+        *Guard(gate, container.refusal).over(container.routes(engine, uploads, defaults)),
+        *ours.over(native_jobs.routes(jobs, uploads, defaults)),
+        *replace(ours, role="tokens").over(tokens.native_routes(gate)),
+        *replace(theirs, role="tokens").over(tokens.assemblyai_routes(gate)),
+        *theirs.over(assemblyai.routes(jobs, uploads, defaults)),
+        *replace(ours, role="metrics").over(probes.routes(engine, metrics, gate)),
         *document.routes(),
         Route("/", lambda request: FileResponse(PAGES / "index.html"), include_in_schema=False),
         Mount("/pages", StaticFiles(directory=PAGES)),
@@ -94,12 +115,22 @@ def create_app(config: Config, engine: Engine, metrics: Metrics) -> Starlette:
 
 
 def _socket(
-    protocol: type[WireProtocol], config: Config, engine: Engine, webhooks: Webhooks
+    protocol: type[WireProtocol], config: Config, engine: Engine, gate: Gate, webhooks: Webhooks
 ) -> Callable[[WebSocket], object]:
     async def endpoint(socket: WebSocket) -> None:
         offered = tuple(socket.scope.get("subprotocols", ()))
-        handshake = Handshake(socket.query_params, offered, config.session, config.limits)
-        await Connection(socket, protocol(handshake), engine, webhooks).run()
+        query = {k: v for k, v in socket.query_params.items() if k != TOKEN_FIELD}
+        with contextlib.ExitStack() as places:
+            try:
+                caller = await gate.socket(socket)
+                limits = caller.within(config.limits)
+                wire = protocol(Handshake(query, offered, config.session, limits))
+                connection = Connection(socket, wire, engine, webhooks)
+                places.enter_context(gate.place(caller, connection.end))
+            except TranscriptionError as error:
+                await turn_away(socket, protocol(Handshake(query, offered)), error)
+                return
+            await connection.run()
 
     return endpoint
 

@@ -73,6 +73,12 @@ class Connection:
         self.is_error_told = False
         self.is_stopped = False  # the client has said so
         self.fault: Exception | None = None  # met by `_hear`
+        self.ending: TranscriptionError | None = None  # somebody else's reason to end it
+
+    def end(self, error: TranscriptionError) -> None:
+        """From outside: end the recording with this error, as if the client had made it."""
+        self.ending = error
+        self.patience.interrupt()
 
     async def run(self) -> None:
         await self.socket.accept(subprotocol=self.protocol.subprotocol)
@@ -118,12 +124,14 @@ class Connection:
         except TimeoutError:
             if not self.patience.is_over:
                 raise
-            if not self._is_written():
+            if not self._is_written() and self.ending is None:
                 await self._object(self._why_timed_out())
+        if self.ending is not None and not (self.is_stopped or self.error or self._is_written()):
+            await self._object(self.ending)
 
     async def _read_on(self) -> None:
         count = 0
-        while not (self.is_stopped or self.error or self._is_written()):
+        while not (self.is_stopped or self.error or self.ending or self._is_written()):
             message = await self._receive()
             await self._take(partial(self.protocol.decode, message))
             self._look_again()

@@ -1,5 +1,6 @@
 """From a command line to a frozen model: one parser for all commands, with readable refusals."""
 
+import os
 import re
 from argparse import Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from server.config import Config, nearest
+from server.config import KEY_VARIABLE, Config, nearest
 
 Given = TypeVar("Given", bound="Flags")
 WIDTH = 96
@@ -106,6 +107,12 @@ def _address(value: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
         raise ValueError("should look like http://127.0.0.1:8000")
     return url.rstrip("/")
+
+
+def key_header(key: str) -> dict[str, str]:
+    """What a client sends with each request: the key that was given, or that of the environment."""
+    key = key or os.environ.get(KEY_VARIABLE, "")
+    return {"authorization": key} if key else {}
 
 
 ServerUrl = Annotated[str, AfterValidator(_address)]

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from batch.engine import Engine
+from server.access.gate import Gate
 from server.metrics import Metrics
 from server.readiness import StatusJson, problems
 from server.render import ModelJson
@@ -21,9 +22,10 @@ class ReadyJson(StatusJson):
     streams_left: int
     streams_max: int
     files: int
+    needs_key: bool
 
 
-def routes(engine: Engine, metrics: Metrics) -> list[BaseRoute]:
+def routes(engine: Engine, metrics: Metrics, gate: Gate) -> list[BaseRoute]:
     async def healthz(request: Request) -> Response:
         body: StatusJson = {"status": "the engine has failed" if engine.is_failed else "ok"}
         return JSONResponse(body, status_code=503 if engine.is_failed else 200)
@@ -37,6 +39,7 @@ def routes(engine: Engine, metrics: Metrics) -> list[BaseRoute]:
             "streams_left": engine.streams_left,
             "streams_max": engine.options.streams_max,
             "files": engine.count("file"),
+            "needs_key": gate.needs_key,
         }
         return JSONResponse(body, status_code=503 if found else 200)
 

@@ -11,6 +11,7 @@ from schemathesis.schemas import BaseSchema
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from batch.engine import Engine
+from server.access.reach import keyring_of
 from server.app import create_app
 from server.config import Config
 from server.metrics import Metrics
@@ -88,7 +89,7 @@ def served(routes: Iterable[Any]) -> set[tuple[str, str]]:
 
 
 async def test_every_route_is_in_the_document_and_the_other_way_round(engine: Engine) -> None:
-    app = create_app(Config(), engine, Metrics())
+    app = create_app(Config(), engine, Metrics(), keyring_of(Config()))
     described = {
         (method.upper(), path)
         for path, methods in document()["paths"].items()

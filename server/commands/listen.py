@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from server.commands.captions import Captions
 from server.commands.sources import NoAudio, Source, files, microphone
 from server.commands.transcribers import ServerFailed
-from server.flags import PORT, Flags, Parser, ServerUrl, flags_of
+from server.flags import PORT, Flags, Parser, ServerUrl, flags_of, key_header
 
 CONNECT_SECONDS_MAX = 10.0
 SEND_SECONDS_MAX = 10.0
@@ -34,6 +34,8 @@ class Listen(Flags):
 
     server: ServerUrl = f"http://127.0.0.1:{PORT}"
     """A running server."""
+    key: str = ""
+    """A key of the server; empty: what STENTOR_API_KEY says."""
     file: tuple[Path, ...] = ()
     """A file to play instead of the microphone, at real-time pace; several one after the other."""
     microphone: str | None = None
@@ -81,6 +83,7 @@ async def _listen(flags: Listen) -> None:
                 close_timeout=CONNECT_SECONDS_MAX,
                 compression=None,
                 max_size=1 << 20,
+                additional_headers=key_header(flags.key),
             ) as socket:
                 await socket.send(json.dumps(start))
                 await _converse(socket, source, stopped, captions)

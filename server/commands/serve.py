@@ -37,12 +37,20 @@ def serve(config: Config) -> int:
 
     from batch.engine import Engine
     from batch.models import load
+    from server.access.reach import check_reach, keyring_of, reach_of
     from server.app import create_app
     from server.draining import DrainingServer
     from server.metrics import Metrics
+    from server.tls import address_of
     from server.websocket import BoundedWebSocket
 
+    keyring = keyring_of(config)
+    keyring.read()
+    check_reach(config, keyring)
+    tls = address_of(config)
     set_up_logs(config.log_level)
+    if keyring.is_without_keys and reach_of(config) == "insecure":
+        logger.warning("there are no keys: everybody who reaches this server may use it")
     metrics = Metrics()
     backend = load(config.model_options)
     model = backend.info
@@ -51,7 +59,7 @@ def serve(config: Config) -> int:
         *(model.name, model.backend, model.device, model.compute_type, model.why),
     )
     engine = Engine(backend, config.engine, metrics)
-    app = create_app(config, engine, metrics)
+    app = create_app(config, engine, metrics, keyring)
     options = uvicorn.Config(
         app,
         host=config.host,
@@ -71,6 +79,8 @@ def serve(config: Config) -> int:
         timeout_keep_alive=5,
         timeout_graceful_shutdown=config.limits.shutdown_seconds_max,
     )
-    server = DrainingServer(options, engine, app.state.jobs, config.limits.shutdown_seconds_max)
+    server = DrainingServer(
+        options, engine, app.state.jobs, config.limits.shutdown_seconds_max, tls
+    )
     server.run()
     return 0 if server.started else 1

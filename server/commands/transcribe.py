@@ -35,6 +35,8 @@ class Transcribe(Flags):
     """Files to transcribe."""
     server: ServerUrl | None = None
     """A running server, such as http://127.0.0.1:8000."""
+    key: str = ""
+    """A key of the server; empty: what STENTOR_API_KEY says."""
     format: Literal["text", "json", "srt", "vtt", "tsv"] = "text"
     """Form of the transcript."""
     output: Path | None = None
@@ -90,7 +92,7 @@ def _way(flags: Transcribe) -> AbstractAsyncContextManager[Transcriber]:
     if flags.server is not None:
         if given:
             raise ConfigError(f"--{next(iter(given)).replace('_', '-')} cannot go with --server")
-        return through(flags.server, flags.format, asked)
+        return through(flags.server, flags.format, asked, flags.key)
     set_up_logs("warning")
     return here(read(given, flags.config), flags.format, asked)
 

@@ -10,6 +10,7 @@ import httpx
 import httpx_sse
 
 from server.config import Config
+from server.flags import key_header
 
 Report = Callable[[float, float | None], None]  # seconds transcribed, of how many
 Transcriber = Callable[[Path, Report], Awaitable[str]]
@@ -25,10 +26,13 @@ class ServerFailed(Exception):
 
 
 @asynccontextmanager
-async def through(server: str, form: str, asked: Mapping[str, Any]) -> AsyncIterator[Transcriber]:
+async def through(
+    server: str, form: str, asked: Mapping[str, Any], key: str = ""
+) -> AsyncIterator[Transcriber]:
     """Transcribes by `POST /v1/transcribe`, with events of progress where the form allows it."""
     timeout = httpx.Timeout(SILENT_SECONDS_MAX, connect=CONNECT_SECONDS_MAX)
-    async with httpx.AsyncClient(base_url=server, timeout=timeout) as client:
+    headers = key_header(key)
+    async with httpx.AsyncClient(base_url=server, headers=headers, timeout=timeout) as client:
 
         async def transcribe(file: Path, report: Report) -> str:
             try:

@@ -8,7 +8,7 @@ from server.openapi.operation import BYTES, JSON, Answer, Operation, Refusals
 from server.openapi.schemas import BINARY, NULL, TEXT, Schema, Schemas, query
 from server.rest.assemblyai import PHRASES_MAX, CaptionFields, ListFields
 from server.rest.assemblyai_answer import FIXED
-from server.rest.assemblyai_errors import Forbidden, Unauthorized
+from server.rest.assemblyai_errors import Forbidden
 from server.rest.assemblyai_options import (
     DEPENDENT,
     DETECTION_REFUSED,
@@ -29,7 +29,7 @@ from server.rest.assemblyai_types import (
 )
 from streaming.errors import BadMessage, TimedOut, TooLarge
 
-ERRORS: Final = Refusals(RefusalJson, [*JOB_ERRORS, Unauthorized])
+ERRORS: Final = Refusals(RefusalJson, JOB_ERRORS)
 OF_ONE: Final = ERRORS.plus(BadMessage)
 ONE: Final = "/v2/transcript/{id}"
 

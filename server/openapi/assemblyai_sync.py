@@ -49,5 +49,6 @@ OPERATIONS: Final = [
             200: Answer("It is open, and there is room.", {JSON: StatusJson}),
             503: Answer("It is open, but there is no room, and why.", {JSON: StatusJson}),
         },
+        is_open=True,
     ),
 ]

@@ -10,7 +10,15 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from server.openapi import assemblyai, assemblyai_sync, container, native, openai, service
+from server.openapi import (
+    assemblyai,
+    assemblyai_sync,
+    container,
+    native,
+    openai,
+    service,
+    tokens,
+)
 from server.openapi.operation import KEY, Operation
 from server.openapi.schemas import Schema, Schemas
 
@@ -30,6 +38,7 @@ PARTS: Final[dict[str, tuple[str, list[Operation]]]] = {
         "AssemblyAI's API for short recordings, answered at once.",
         assemblyai_sync.OPERATIONS,
     ),
+    "Tokens": ("Temporary tokens, with which browsers open WebSockets.", tokens.OPERATIONS),
     "Service": ("For those who run the server.", service.OPERATIONS),
 }
 SECURITY_SCHEMES: Final[Schema] = {
@@ -37,7 +46,7 @@ SECURITY_SCHEMES: Final[Schema] = {
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": "There are no keys yet: any will do.",
+        "description": "A key, or `Bearer` and a key. A server without keys takes any.",
     }
 }
 

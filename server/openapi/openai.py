@@ -52,6 +52,7 @@ OPERATIONS: Final = [
         "list_models",
         "List the models' names",
         {200: Answer("The names to which the running model answers.", {JSON: ModelsJson})},
+        refusals=Refusals(OpenAIErrorJson, ()),
     ),
     Operation(
         "GET",

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from server.access.errors import KeyRefused, RateLimited, RoleMissing
 from server.openapi.schemas import Schema, Schemas, Shape
 from streaming.errors import TranscriptionError
 
@@ -14,16 +15,19 @@ BYTES: Final = "application/octet-stream"
 KEY: Final = "key"  # of the security schemes
 
 IN_PATH: Final = re.compile(r"{(\w+)}")
+# What the gate may refuse with, of whatever API.
+AT_THE_GATE: Final = (KeyRefused, RoleMissing, RateLimited)
 REASONS: Final = {
     400: "A field is wrong or missing, or the file cannot be read.",
-    401: "There is no key.",
-    403: "It belongs to another key.",
+    401: "There is no key, or a wrong one.",
+    403: "It belongs to another key, or the key is not made for it.",
     404: "There is none.",
     408: "Nothing of the upload came for too long.",
     409: "The job does not stand where it would have to: it has no transcript, or has not failed.",
     410: "Its audio is no longer kept.",
     413: "The file is too large or too long.",
     415: "The body is of another type.",
+    429: "The key has had its requests of this minute.",
     500: "Our fault.",
     503: "There is no room, or the server is shutting down: come again.",
 }
@@ -62,7 +66,8 @@ class Operation:
     parameters: Sequence[Schema] = ()
     body: Mapping[str, Shape] = field(default_factory=dict)
     examples: Mapping[str, Any] = field(default_factory=dict)
-    needs_key: bool = False
+    is_open: bool = False  # to everybody
+    needs_key: bool = False  # even where the server has none, and any will do
 
     def describe(self, tag: str, schemas: Schemas) -> Schema:
         """An Operation Object of OpenAPI."""
@@ -74,8 +79,8 @@ class Operation:
         if self.body:
             found["requestBody"] = {"required": True, "content": self._contents(schemas)}
         found["responses"] = self._responses(schemas)
-        if self.needs_key:
-            found["security"] = [{KEY: []}]
+        if not self.is_open:
+            found["security"] = [{KEY: []}] if self.needs_key else [{KEY: []}, {}]
         return found
 
     def _contents(self, schemas: Schemas) -> Schema:
@@ -92,9 +97,10 @@ class Operation:
                 found[str(status)]["content"] = _contents(answer.content, schemas)
         if self.refusals is not None:
             content = _contents({JSON: self.refusals.body}, schemas)
-            for status in sorted({error.http_status for error in self.refusals.errors}):
+            errors = [*self.refusals.errors, *(() if self.is_open else AT_THE_GATE)]
+            for status in sorted({error.http_status for error in errors}):
                 found[str(status)] = {"description": REASONS[status], "content": content}
-                if status == 503:
+                if status in (429, 503):
                     found[str(status)]["headers"] = {"Retry-After": RETRY_AFTER}
         return found
 

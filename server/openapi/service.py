@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from server.openapi.operation import JSON, Answer, Operation
+from server.openapi.operation import JSON, Answer, Operation, Refusals
 from server.openapi.schemas import TEXT
 from server.probes import ReadyJson
 from server.readiness import StatusJson
+from server.rest.native import ErrorJson
 
 OPERATIONS: Final = [
     Operation(
@@ -17,6 +18,7 @@ OPERATIONS: Final = [
             200: Answer("It does.", {JSON: StatusJson}),
             503: Answer("It must be restarted.", {JSON: StatusJson}),
         },
+        is_open=True,
     ),
     Operation(
         "GET",
@@ -27,6 +29,7 @@ OPERATIONS: Final = [
             200: Answer("It does.", {JSON: ReadyJson}),
             503: Answer("It does not just now, and why.", {JSON: ReadyJson}),
         },
+        is_open=True,
     ),
     Operation(
         "GET",
@@ -34,6 +37,8 @@ OPERATIONS: Final = [
         "metrics",
         "Read the metrics",
         {200: Answer("In the text format of Prometheus.", {"text/plain": TEXT})},
+        description="The key needs the role `metrics`.",
+        refusals=Refusals(ErrorJson, ()),
     ),
     Operation(
         "GET",
@@ -41,5 +46,6 @@ OPERATIONS: Final = [
         "openapi",
         "Read this document",
         {200: Answer("In OpenAPI 3.1.", {JSON: {"type": "object"}})},
+        is_open=True,
     ),
 ]

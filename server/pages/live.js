@@ -76,6 +76,14 @@ export class Live {
     find("lag-partial").textContent = find("lag-final").textContent = "–";
     find("summary").textContent = "";
     this.#enter("asking");
+    let address;
+    try {
+      address = await streamAddress();
+    } catch (error) {
+      this.#enter("idle");
+      this.#notices.show("server", "error", error.message, this.#again);
+      return;
+    }
     try {
       this.#microphone = await Microphone.open((text, over) => this.#onTrouble(text, over));
     } catch (error) {
@@ -91,7 +99,7 @@ export class Live {
       language: this.#language.value,
       word_times: "final",
     };
-    this.#stream = new Stream(streamAddress(), options, this.#handlers());
+    this.#stream = new Stream(address, options, this.#handlers());
   }
 
   #handlers() {

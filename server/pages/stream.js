@@ -1,5 +1,7 @@
 /** The socket client: `start`, then audio, then `stop`; events come back by their type. */
 
+import { token } from "./access.js";
+
 export class Stream {
   #socket;
   #handlers;
@@ -60,9 +62,14 @@ export class Stream {
   }
 }
 
-/** The address of the endpoint beside this page, also behind a proxy that adds a folder. */
-export function streamAddress() {
+/**
+ * The address of the endpoint beside this page, also behind a proxy that adds a folder, with what
+ * it takes to be let in. Throws an Error in the user's words.
+ */
+export async function streamAddress() {
   const url = new URL("v1/stream", document.baseURI);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  const admission = await token();
+  if (admission) url.searchParams.set("token", admission);
   return url;
 }

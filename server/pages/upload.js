@@ -1,17 +1,23 @@
 /** One file to the server, which answers with its job. */
 
+import { Declined, goodKey } from "./access.js";
 import { refusal, Unreachable } from "./jobs.js";
 
 /**
  * Calls `onProgress` with the part that has been sent, 0 to 1. Throws Unreachable, Refused, or
  * an AbortError once `signal` says so. `fetch` cannot tell how much has been sent.
  */
-export function upload(file, language, onProgress, signal) {
+export async function upload(file, language, onProgress, signal) {
+  const key = await goodKey().catch((error) => {
+    throw error instanceof Declined ? error : new Unreachable("The server cannot be reached.");
+  });
+  signal.throwIfAborted();
   const form = new FormData();
   if (language !== "auto") form.append("language", language);
   form.append("file", file, file.name);
   const request = new XMLHttpRequest();
   request.open("POST", new URL("v1/jobs", document.baseURI));
+  if (key) request.setRequestHeader("Authorization", `Bearer ${key}`);
   request.responseType = "json";
   request.upload.addEventListener("progress", ({ loaded, total }) => onProgress(loaded / total));
   signal.addEventListener("abort", () => request.abort());

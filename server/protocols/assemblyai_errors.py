@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from server.access.errors import KeyRefused, Reason, TooManyStreams
 from streaming.errors import (
     BadAudio,
     BadMessage,
@@ -19,6 +20,13 @@ INVALID: Final = 3006
 WRONG_LENGTH: Final = 3007
 EXPIRED: Final = 3008
 FULL: Final = 3009
+
+REFUSALS: Final[dict[Reason, str]] = {
+    "missing": "Missing Authorization header",
+    "invalid": "Invalid API key",
+    "expired": "Signature has expired",
+    "revoked": "Invalid API key",
+}
 
 
 class WrongLength(BadAudio):
@@ -46,6 +54,10 @@ def code_and_text(error: TranscriptionError) -> tuple[int, str]:
             return FULL, f"Too many concurrent sessions: {error.message}"
         case GoingAway():
             return CANCELLED, "Session Cancelled: the server is shutting down"
+        case KeyRefused():
+            return UNAUTHORIZED, f"Unauthorized Connection: {REFUSALS[error.reason]}"
+        case TooManyStreams():
+            return UNAUTHORIZED, "Unauthorized Connection: Too many concurrent sessions"
         case _ if error.close_code == UNAUTHORIZED:
             return UNAUTHORIZED, f"Unauthorized Connection: {error.message}"
         case _:

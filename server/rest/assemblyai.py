@@ -1,7 +1,4 @@
-"""AssemblyAI's hosted API for recordings, `/v2/…`, on jobs; docs/assemblyai.md says what works.
-
-Every request names a key; as long as there are none of our own, any will do.
-"""
+"""AssemblyAI's hosted API for recordings, `/v2/…`, on jobs; docs/assemblyai.md says what works."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -18,8 +15,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from batch.files import Transcript
-from batch.job import LOCAL, Job, JobFilter, JobRequest, Jobs, Source, Status
+from batch.job import Job, JobFilter, JobRequest, Jobs, Source, Status
 from batch.job_door import JobDoor
+from server.access.guard import caller_of
 from server.rest.assemblyai_answer import (
     all_words,
     item_json,
@@ -32,7 +30,6 @@ from server.rest.assemblyai_errors import (
     UNKNOWN_ID,
     Forbidden,
     NotFound,
-    Unauthorized,
     refusal,
     unavailable,
     wrong_schema,
@@ -84,7 +81,6 @@ class CaptionFields(Options):
 def routes(door: JobDoor, uploads: Uploads, defaults: SessionOptions) -> list[BaseRoute]:
     def endpoint(answer: Answer) -> FileEndpoint:
         async def respond(request: Request, resources: AsyncExitStack) -> Response:
-            await _admit(request)
             return await answer(await door.open(), request)
 
         return FileEndpoint(respond, refusal)
@@ -125,33 +121,34 @@ class Creation:
 
     async def upload(self, jobs: Jobs, request: Request) -> Response:
         async with self.uploads.raw_in_turn(request) as pieces:
-            put = await jobs.upload(LOCAL, pieces)
+            put = await jobs.upload(caller_of(request).owner, pieces)
         body: UploadJson = {"upload_url": f"{origin(request)}{UPLOADS}/{put.id}"}
         return JSONResponse(body)
 
     async def create(self, jobs: Jobs, request: Request) -> Response:
+        owner = caller_of(request).owner
         asked, warnings = read(await _body(request))
         planned = plan(asked, warnings, self.running)
         job = await jobs.submit(
             JobRequest(
-                owner=LOCAL,
+                owner=owner,
                 kind=KIND,
-                source=await _source(jobs, asked.audio_url),
+                source=await _source(jobs, asked.audio_url, owner),
                 work=planned.work,
                 options=planned.options,
                 webhook=planned.webhook,
             )
         )
-        return await _answered(jobs, await _found(jobs, job))
+        return await _answered(jobs, await _found(jobs, request, job))
 
 
-async def _source(jobs: Jobs, url: str) -> Source:
+async def _source(jobs: Jobs, url: str, owner: str) -> Source:
     """An upload of ours, whatever name this server had for it, or a URL."""
     match = UPLOADED.fullmatch(url)
     upload = await jobs.find_upload(match.group(1)) if match else None
     if upload is None:
         return Source("url", url)
-    if upload.owner != LOCAL:
+    if upload.owner != owner:
         raise Forbidden
     return Source("upload", upload.id)
 
@@ -163,7 +160,7 @@ async def shown(jobs: Jobs, request: Request) -> Response:
 async def deleted(jobs: Jobs, request: Request) -> Response:
     job = await _asked_for(jobs, request)
     await jobs.delete(job.id)
-    return await _answered(jobs, await _found(jobs, job.id))
+    return await _answered(jobs, await _found(jobs, request, job.id))
 
 
 async def captioned(jobs: Jobs, request: Request) -> Response:
@@ -206,7 +203,6 @@ async def redacted(jobs: Jobs, request: Request) -> Response:
 
 
 async def nowhere(request: Request, resources: AsyncExitStack) -> Response:
-    await _admit(request)
     raise NotFound
 
 
@@ -214,12 +210,12 @@ async def nowhere(request: Request, resources: AsyncExitStack) -> Response:
 
 
 async def _asked_for(jobs: Jobs, request: Request) -> Job:
-    return await _found(jobs, request.path_params["id"])
+    return await _found(jobs, request, request.path_params["id"])
 
 
-async def _found(jobs: Jobs, job: str) -> Job:
+async def _found(jobs: Jobs, request: Request, job: str) -> Job:
     found = await jobs.get(job)
-    if found is None or found.owner != LOCAL or found.kind != KIND:
+    if found is None or found.owner != caller_of(request).owner or found.kind != KIND:
         raise BadMessage(UNKNOWN_ID, field="id")
     return found
 
@@ -259,7 +255,7 @@ class Page:
 
 async def listed(jobs: Jobs, request: Request) -> Response:
     fields = _query(ListFields, request)
-    page = await _page(jobs, fields)
+    page = await _page(jobs, fields, caller_of(request).owner)
     base = origin(request) + PATH
     kept = _kept(fields)
 
@@ -280,10 +276,10 @@ async def listed(jobs: Jobs, request: Request) -> Response:
     return JSONResponse(body)
 
 
-async def _page(jobs: Jobs, fields: ListFields) -> Page:
+async def _page(jobs: Jobs, fields: ListFields, owner: str) -> Page:
     limit = fields.limit
     which = JobFilter(
-        owner=LOCAL,
+        owner=owner,
         kind=KIND,
         status="queued" if fields.throttled_only else fields.status,
         before=fields.before_id,
@@ -315,15 +311,6 @@ def _kept(fields: ListFields) -> dict[str, str]:
 
 
 # ---- requests
-
-
-async def _admit(request: Request) -> None:
-    """Raises Unauthorized."""
-    headers = request.headers
-    if not headers.get("authorization", "").strip():
-        raise Unauthorized
-    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
-        await request.body()  # there is none, and the connection can be kept
 
 
 def origin(request: Request) -> str:

@@ -7,19 +7,14 @@ from starlette.responses import JSONResponse, Response
 from server.rest.assemblyai_types import RefusalJson
 from streaming.errors import BadMessage, TranscriptionError
 
-WRONG_KEY: Final = "Authentication error, API token missing/invalid"
 WRONG_SCHEMA: Final = "Invalid endpoint schema, please refer to documentation for examples."
 UNKNOWN_ID: Final = "Transcript lookup error, transcript id not found"
-OUR_FAULT: Final = "Server error, developers have been alerted."
-
-
-class Unauthorized(TranscriptionError):
-    code = "unauthorized"
-    close_code = 1008
-    http_status = 401
-
-    def __init__(self) -> None:
-        super().__init__(WRONG_KEY, field="authorization")
+# By status, where the API has one text for all.
+TEXTS: Final = {
+    401: "Authentication error, API token missing/invalid",
+    429: "Too Many Requests",
+    500: "Server error, developers have been alerted.",
+}
 
 
 class Forbidden(TranscriptionError):
@@ -55,7 +50,7 @@ def wrong_schema(field: str) -> BadMessage:
 
 def refusal(error: TranscriptionError) -> Response:
     """`field` is ours: it says which one, where the API's own text does not."""
-    text = OUR_FAULT if error.http_status == 500 else error.message
+    text = TEXTS.get(error.http_status, error.message)
     if error.allowed:
         text += f"; allowed: {error.allowed}"
     body: RefusalJson = {"error": text}

@@ -43,6 +43,7 @@ PCM_TYPES: Final = ("audio/pcm", "audio/l16", "application/octet-stream")
 TITLES: Final = {
     400: "Bad Request",
     401: "Unauthorized",
+    403: "Forbidden",
     408: "Request Timeout",
     413: "Audio Too Large",
     415: "Unsupported Media Type",

@@ -13,8 +13,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
-from batch.job import LOCAL, Job, JobFilter, JobRequest, Jobs, Source, Status, Webhook, Work
+from batch.job import Job, JobFilter, JobRequest, Jobs, Source, Status, Webhook, Work
 from batch.job_door import JobDoor
+from server.access.guard import caller_of
 from server.render import Format, render
 from server.rest.endpoint import FileEndpoint
 from server.rest.native import FileOptions, checked, joined, refusal
@@ -101,13 +102,12 @@ class ListFields(Options):
     limit: Annotated[int, Field(ge=1, le=IDS_MAX)] = 10
     """How many, at most. With `ids`, all unless it is said."""
 
-    @property
-    def filter(self) -> JobFilter:
+    def filter(self, owner: str) -> JobFilter:
         fields = dict(self)
         if self.ids is not None:
             fields["ids"] = tuple(self.ids.split(","))
             fields["limit"] = self.limit if "limit" in self.model_fields_set else IDS_MAX
-        return JobFilter(owner=LOCAL, kind=KIND, **fields)
+        return JobFilter(owner=owner, kind=KIND, **fields)
 
 
 class TranscriptFields(Options):
@@ -208,29 +208,30 @@ class Creation:
         self.defaults = defaults
 
     async def answer(self, jobs: Jobs, request: Request) -> Response:
+        owner = caller_of(request).owner
         if is_form(request):
             async with self.uploads.received_in_turn(request) as upload:
                 fields = checked(JobFields, joined(upload.fields))
                 if fields.url is not None:
                     raise BadMessage("url: there is a file already", field="url")
-                put = await jobs.upload(LOCAL, _chunks(upload.file))
+                put = await jobs.upload(owner, _chunks(upload.file))
             source = Source("upload", put.id)
         else:
             fields = checked(JobFields, await _body(request))
             if fields.url is None:
                 raise BadMessage("url: is missing", field="url", allowed="http:// or https://")
             source = Source("url", fields.url)
-        job = await jobs.submit(self._request(fields, source))
-        return await _shown(jobs, job, 201)
+        job = await jobs.submit(self._request(owner, fields, source))
+        return await _shown(jobs, request, job, 201)
 
-    def _request(self, fields: JobFields, source: Source) -> JobRequest:
+    def _request(self, owner: str, fields: JobFields, source: Source) -> JobRequest:
         if "format" in fields.model_fields_set:
             message = "format: is chosen when the transcript is read"
             raise BadMessage(message, field="format")
         if fields.end_ms is not None and fields.end_ms <= fields.start_ms:
             raise BadMessage("end_ms: is not after start_ms", field="end_ms")
         return JobRequest(
-            owner=LOCAL,
+            owner=owner,
             kind=KIND,
             source=source,
             work=Work(
@@ -250,45 +251,45 @@ class Creation:
 
 async def listed(jobs: Jobs, request: Request) -> Response:
     fields = checked(ListFields, joined(request.query_params.multi_items()))
-    found = await jobs.find(fields.filter)
+    found = await jobs.find(fields.filter(caller_of(request).owner))
     body: JobsJson = {"jobs": [as_json(job) for job in found]}
     return JSONResponse(body)
 
 
 async def shown(jobs: Jobs, request: Request) -> Response:
-    return await _shown(jobs, request.path_params["id"])
+    return await _shown(jobs, request, request.path_params["id"])
 
 
-async def _shown(jobs: Jobs, job: str, status: int = 200) -> Response:
-    return JSONResponse(as_json(await _found(jobs, job)), status)
+async def _shown(jobs: Jobs, request: Request, job: str, status: int = 200) -> Response:
+    return JSONResponse(as_json(await _found(jobs, request, job)), status)
 
 
 async def cancelled(jobs: Jobs, request: Request) -> Response:
-    job = await _found(jobs, request.path_params["id"])
+    job = await _asked_for(jobs, request)
     await jobs.cancel(job.id)
-    return await _shown(jobs, job.id)
+    return await _shown(jobs, request, job.id)
 
 
 async def tried_again(jobs: Jobs, request: Request) -> Response:
     """A new job like one that has failed."""
-    old = await _found(jobs, request.path_params["id"])
+    old = await _asked_for(jobs, request)
     if old.status != "error" or old.source is None:
         raise NotFailed(f"the job is {old.status}: only a failed one is tried again", field="id")
     if old.source.kind == "upload" and await jobs.find_upload(old.source.value) is None:
         raise AudioGone("the audio of the job is no longer there: send it again", field="id")
     asked = JobRequest(old.owner, old.kind, old.source, old.work, old.options, old.webhook)
-    return await _shown(jobs, await jobs.submit(asked), 201)
+    return await _shown(jobs, request, await jobs.submit(asked), 201)
 
 
 async def deleted(jobs: Jobs, request: Request) -> Response:
-    job = await _found(jobs, request.path_params["id"])
+    job = await _asked_for(jobs, request)
     await jobs.delete(job.id)
     return Response(status_code=204)
 
 
 async def transcribed(jobs: Jobs, request: Request) -> Response:
     fields = checked(TranscriptFields, joined(request.query_params.multi_items()))
-    job = await _found(jobs, request.path_params["id"])
+    job = await _asked_for(jobs, request)
     transcript = await jobs.transcript(job.id)
     if transcript is None:
         raise NotReady(job.error or f"the job is {job.status}")
@@ -296,9 +297,13 @@ async def transcribed(jobs: Jobs, request: Request) -> Response:
     return Response(text, media_type=media_type)
 
 
-async def _found(jobs: Jobs, job: str) -> Job:
+async def _asked_for(jobs: Jobs, request: Request) -> Job:
+    return await _found(jobs, request, request.path_params["id"])
+
+
+async def _found(jobs: Jobs, request: Request, job: str) -> Job:
     found = await jobs.get(job)
-    if found is None or found.owner != LOCAL or found.deleted is not None:
+    if found is None or found.owner != caller_of(request).owner or found.deleted is not None:
         raise NotFound("there is no such job", field="id")
     return found
 

@@ -14,6 +14,8 @@ CODES: Final = {
     "model_not_found": "model_not_found",
     "unsupported_content_type": "unsupported_content_type",
     "method_not_supported": "method_not_supported",
+    "unauthorized": "invalid_api_key",
+    "rate_limited": "rate_limit_exceeded",
 }
 
 

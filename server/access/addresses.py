@@ -1,0 +1,95 @@
+"""Who is at the other end: the client's address behind proxies, the page's origin, our own name."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection
+
+from server.access.errors import WrongOrigin
+
+IPV6_PREFIX: Final = 64  # what one customer is given, and may take any address of
+ANY: Final = "*"
+
+Network = IPv4Network | IPv6Network
+
+
+def client_address(connection: HTTPConnection, proxies: Sequence[Network]) -> str:
+    """The nearest address that is not one of our proxies; of IPv6 its network.
+
+    Each proxy appends whom it heard to X-Forwarded-For, so that what stands before the entry of
+    the first stranger is the stranger's own invention.
+    """
+    address = connection.client.host if connection.client else ""
+    hops = ",".join(connection.headers.getlist("x-forwarded-for")).split(",")
+    while hops and _is_in(address, proxies):
+        nearer = hops.pop().strip()
+        if _parsed(nearer) is None:
+            break
+        address = nearer
+    parsed = _parsed(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, IPV6_PREFIX), strict=False))
+    return address
+
+
+def _is_in(address: str, networks: Sequence[Network]) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in networks)
+
+
+def _parsed(address: str) -> IPv6Address | object | None:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return None
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return mapped or parsed
+
+
+def is_loopback(name: str) -> bool:
+    """Of a host name or address, without its port."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_origin(connection: HTTPConnection, allowed: Sequence[str], *, local_only: bool) -> None:
+    """Of a browser's WebSocket, for which browsers ask nobody. Raises WrongOrigin.
+
+    `local_only`: whoever can reach us may use us, and so may a page that is opened from elsewhere
+    under a name which its owner lets point to this machine.
+    """
+    origin = connection.headers.get("origin")
+    if origin is None or ANY in allowed or origin in allowed:
+        return
+    parts = urlsplit(origin)
+    if parts.netloc.lower() == connection.headers.get("host", "").lower() and (
+        not local_only or is_loopback(parts.hostname or "")
+    ):
+        return
+    raise WrongOrigin(
+        f"pages of {origin[:200]!r} may not use this server: its operator can allow them with "
+        "access.origins",
+        field="origin",
+    )
+
+
+def check_host(connection: HTTPConnection, allowed: Sequence[str]) -> None:
+    """While anybody on this machine may use us: the name we were called by is no name that a page
+    from elsewhere could have made point here. Raises WrongOrigin."""
+    host = urlsplit("//" + connection.headers.get("host", "")).hostname or ""
+    named = {urlsplit(origin).hostname for origin in allowed}
+    if "." not in host or is_loopback(host) or _parsed(host) is not None or host in named:
+        return
+    if ANY in allowed:
+        return
+    raise WrongOrigin(
+        f"this server is not called {host[:200]!r}: its operator can allow the name with "
+        "access.origins",
+        field="host",
+    )

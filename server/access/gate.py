@@ -1,0 +1,234 @@
+"""The gate: who is calling, whether he may, and how much of it he has already."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from types import TracebackType
+from typing import Final, Literal, Self
+
+from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket
+
+from batch.job import LOCAL
+from server.access import tokens
+from server.access.addresses import check_host, check_origin, client_address
+from server.access.errors import KeyRefused, RateLimited, RoleMissing, TooManyStreams
+from server.access.key import UNBOUNDED, Bounds, Key, Role
+from server.access.keyring import LOOK_SECONDS, Keyring, check
+from server.access.options import AccessOptions
+from server.access.rates import Rate, Rates
+from server.access.tokens import Token
+from server.limits import Limits
+from streaming.errors import TranscriptionError
+
+SCHEMES: Final = ("bearer ", "token ")
+TOKEN_FIELD: Final = "token"
+
+# Who can reach us while there are no keys: only this machine; everybody, as the operator wants it;
+# everybody, of which the operator has said nothing, so that nobody is let in.
+Reach = Literal["local", "insecure", "exposed"]
+End = Callable[[TranscriptionError], None]
+
+logger = logging.getLogger("server.access")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who may. `key` is the id of his key, empty where there are no keys; `headers` go
+    with the answer."""
+
+    owner: str
+    key: str = ""
+    bounds: Bounds = UNBOUNDED
+    session_seconds_max: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def within(self, limits: Limits) -> Limits:
+        """What one connection of his may take."""
+        if self.session_seconds_max is None:
+            return limits
+        seconds = min(limits.session_seconds_max, self.session_seconds_max)
+        return limits.model_copy(update={"session_seconds_max": seconds})
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Place:
+    """A live stream that is open, and how it is ended."""
+
+    caller: Caller
+    end: End
+
+
+class Gate:
+    """Entered for as long as the server runs."""
+
+    def __init__(self, options: AccessOptions, keyring: Keyring, reach: Reach) -> None:
+        # for its life
+        self.options = options
+        self.keyring = keyring
+        self.reach = reach
+        self.proxies = [ip_network(text, strict=False) for text in options.proxies]
+        self.rates = Rates(options.counters)
+        # as it goes
+        self.places: set[Place] = set()
+        self.watcher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.keyring.refresh(LOOK_SECONDS)
+        self.watcher = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.watcher is not None:
+            self.watcher.cancel()
+            await asyncio.gather(self.watcher, return_exceptions=True)
+        await self.rates.close()
+        self.keyring.close()
+
+    # ---- once for each request, and for each connection
+
+    async def request(self, request: HTTPConnection, role: Role, *, named: bool = False) -> Caller:
+        """`named`: the API wants a key even where there are none, and any will do.
+
+        Raises KeyRefused, RoleMissing, RateLimited, WrongOrigin, JobsUnavailable.
+        """
+        presented = _in_header(request)
+        if self._is_open(request):
+            if (named and not presented) or tokens.looks_like_one(presented):
+                raise KeyRefused("invalid" if presented else "missing")
+            return Caller(LOCAL)
+        return await self._admit(await self._key(request, presented), role)
+
+    async def socket(self, socket: WebSocket) -> Caller:
+        """Raises what `request` raises. A temporary token will do, in the header or the query."""
+        is_open = self._is_open(socket)
+        local_only = is_open and self.reach == "local"
+        check_origin(socket, self.options.origins, local_only=local_only)
+        presented = _in_header(socket) or socket.query_params.get(TOKEN_FIELD, "")
+        if tokens.looks_like_one(presented):
+            return await self._with_token(socket, presented)
+        if is_open:
+            return Caller(LOCAL)
+        return await self._admit(await self._key(socket, presented), "transcribe")
+
+    @property
+    def needs_key(self) -> bool:
+        return not self.keyring.is_without_keys or self.reach == "exposed"
+
+    def _is_open(self, connection: HTTPConnection) -> bool:
+        """Whether whoever reaches us may use us."""
+        self.keyring.check_readable()
+        if self.needs_key:
+            return False
+        if self.reach == "local":
+            check_host(connection, self.options.origins)
+        return True
+
+    async def _key(self, connection: HTTPConnection, presented: str) -> Key:
+        if not presented:
+            raise KeyRefused("missing")
+        key = await self.keyring.find(presented)
+        if key is not None:
+            return check(key)
+        await self._count_failure(connection)
+        if tokens.looks_like_one(presented):
+            raise KeyRefused("invalid", "a temporary token opens streams, and nothing else")
+        raise KeyRefused("invalid")
+
+    async def _with_token(self, socket: WebSocket, presented: str) -> Caller:
+        if self.keyring.secret is None:
+            await self.keyring.refresh()  # another server may have made it
+        try:
+            token = tokens.read(presented, self.keyring.secret)
+        except KeyRefused as error:
+            if error.reason != "expired":
+                await self._count_failure(socket)
+            raise
+        if self.keyring.is_without_keys:
+            return Caller(LOCAL, session_seconds_max=token.session_seconds_max)
+        key = self.keyring.good(token.key)
+        return await self._admit(key, None, token.session_seconds_max)
+
+    async def _admit(
+        self, key: Key, role: Role | None, session_seconds_max: int | None = None
+    ) -> Caller:
+        if role is not None and role not in key.roles:
+            raise RoleMissing(f"this key has not the role {role}", field="authorization")
+        rate = await self._count(key)
+        headers = rate.headers if rate is not None else {}
+        return Caller(key.name, key.id, key.bounds, session_seconds_max, headers)
+
+    # ---- counting
+
+    async def _count(self, key: Key) -> Rate | None:
+        if key.bounds.requests_per_minute is None:
+            return None
+        rate = await self.rates.take(key.bounds.requests_per_minute, "key", key.id)
+        if rate is not None and rate.is_over:
+            message = f"more than {rate.limit} requests in a minute"
+            raise RateLimited(message, rate.headers)
+        return rate
+
+    async def _count_failure(self, connection: HTTPConnection) -> None:
+        """A right key is let in from the same address all the while: it holds 256 random bits,
+        which nobody finds by trying, and an address may be that of many."""
+        address = client_address(connection, self.proxies)
+        rate = await self.rates.take(self.options.failures_per_minute, "failures", address)
+        if rate is None or not rate.is_over:
+            logger.info("a wrong key from %s", address)
+        else:
+            raise RateLimited("too many wrong keys from this address", rate.headers)
+
+    @contextlib.contextmanager
+    def place(self, caller: Caller, end: End) -> Iterator[None]:
+        """Of a live stream, until it is left. `end` is called when the key is revoked meanwhile.
+
+        Raises TooManyStreams.
+        """
+        limit = caller.bounds.streams_max
+        if limit is not None and self.count(caller.key) >= limit:
+            raise TooManyStreams(f"this key may have {limit} streams open at once")
+        place = Place(caller, end)
+        self.places.add(place)
+        try:
+            yield
+        finally:
+            self.places.discard(place)
+
+    def count(self, key: str) -> int:
+        return sum(place.caller.key == key for place in self.places)
+
+    async def _watch(self) -> None:
+        """Keys that are made or revoked while the server runs."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self.keyring.refresh(LOOK_SECONDS / 2)
+            for place in [place for place in self.places if place.caller.key]:
+                try:
+                    self.keyring.good(place.caller.key)
+                except KeyRefused as error:
+                    place.end(error)
+
+    # ---- tokens
+
+    async def token(self, caller: Caller, window_seconds: int, session_seconds_max: int) -> str:
+        """It opens streams in the caller's name. Raises JobsUnavailable."""
+        secret = await self.keyring.make_secret()
+        return tokens.mint(Token(caller.key, session_seconds_max), window_seconds, secret)
+
+
+def _in_header(connection: HTTPConnection) -> str:
+    """The key, with or without a scheme before it."""
+    value = connection.headers.get("authorization", "").strip()
+    for scheme in SCHEMES:
+        if value.lower().startswith(scheme):
+            return value[len(scheme) :].strip()
+    return value

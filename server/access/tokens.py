@@ -1,0 +1,57 @@
+"""Temporary tokens: signed, for a short while, and for opening streams only."""
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import jwt
+
+from server.access.errors import KeyRefused
+
+ALGORITHM: Final = "HS256"
+AUDIENCE: Final = "stentor-stream"
+WINDOW_SECONDS: Final = (1, 600)
+SESSION_SECONDS: Final = (60, 10_800)
+NOT_VALID: Final = "this token is not valid"
+CLAIMS: Final = ["exp", "aud", "sub", "session"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`key` is the id of the key that made it, empty where there are no keys."""
+
+    key: str
+    session_seconds_max: int
+
+
+def looks_like_one(text: str) -> bool:
+    """RFC 7519: three parts, and the first is a JSON object."""
+    return text.startswith("eyJ") and text.count(".") == 2
+
+
+def mint(token: Token, window_seconds: int, secret: str) -> str:
+    """It opens streams for so many seconds from now."""
+    claims = {
+        "aud": AUDIENCE,
+        "exp": int(time.time()) + window_seconds,
+        "sub": token.key,
+        "session": token.session_seconds_max,
+        "jti": secrets.token_hex(8),  # two of the same second differ
+    }
+    return jwt.encode(claims, secret, ALGORITHM)
+
+
+def read(text: str, secret: str | None) -> Token:
+    """Raises KeyRefused; where there is no secret, nobody can have signed anything with it."""
+    if not secret:
+        raise KeyRefused("invalid", NOT_VALID)
+    try:
+        claims = jwt.decode(
+            text, secret, algorithms=[ALGORITHM], audience=AUDIENCE, options={"require": CLAIMS}
+        )
+    except jwt.ExpiredSignatureError as error:
+        raise KeyRefused("expired") from error
+    except jwt.InvalidTokenError as error:
+        raise KeyRefused("invalid", NOT_VALID) from error
+    return Token(str(claims["sub"]), int(claims["session"]))
