@@ -23,6 +23,7 @@ SILENT_CORES_MAX = 0.60
 IDLE_CORES_MAX, IDLE_MB_MAX = 0.05, 150
 MOVED_PERCENT_MAX = 20
 FILES_RATIO_MIN = 1.3
+LONG_JOB_MB_MAX = 150
 RETAINED_MB_MAX = 50
 
 
@@ -278,6 +279,19 @@ def files(content: Content) -> list[Finding]:
         for job, result in jobs.items()
         for what, found in result.items()
         if isinstance(found, Mapping) and "ratio" in found
+    ]
+
+
+def long_job(content: Content) -> list[Finding]:
+    found = content["figures"]
+    return [
+        Finding(
+            f"{number(found['audio_s'] / 60)} minutes: {number(found['mb_before'], 'MB')} before, "
+            f"at most {number(found['mb_max'], 'MB')} meanwhile, which is "
+            f"{number(found['mb_growth'], 'MB')} more; at "
+            f"{number(found['times_real_time'])} x real time",
+            found["mb_growth"] < LONG_JOB_MB_MAX and not found["failed"],
+        )
     ]
 
 

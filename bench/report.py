@@ -61,6 +61,7 @@ GOALS = (
     Goal(4, "500 idle sockets: under 5 % of a core and 150 MB", "idle", goals.idle),
     Goal(5, "file lane full: live p95 moves by less than 20 %", "beside", goals.beside),
     Goal(5, "files alone: at least 1.3 x `BatchedInferencePipeline`", "files", goals.files),
+    Goal(5, "an hour's file as a job: under 150 MB more memory", "long-job", goals.long_job),
     Goal(6, "30 minutes at 80 % of capacity: no lag slope", "soak", goals.lag_slope),
     Goal(6, "less than 50 MB kept after 1000 sessions", "sessions", goals.retained),
     Goal(7, "a partial's cost does not depend on the session's length", "growth", goals.by_session),

@@ -174,6 +174,15 @@ def test_shapes_are_judged_by_trimmed_finals(tmp_path: Path) -> None:
     assert (tmp_path / "plots" / "shapes.svg").exists()
 
 
+@pytest.mark.parametrize(
+    ("more", "failed", "reached"), [(149, 0, True), (150, 0, False), (9, 1, False)]
+)
+def test_a_long_job_takes_little_memory_and_ends(more: float, failed: float, reached: bool) -> None:
+    figures = {"audio_s": 3600.0, "mb_before": 300.0, "mb_max": 300.0 + more, "mb_growth": more}
+    [found] = goals.long_job({"figures": {**figures, "failed": failed, "times_real_time": 40.0}})
+    assert found.reached is reached
+
+
 @pytest.mark.parametrize(("vad", "reached"), [(15.0, True), (16.0, False)])
 def test_a_stage_beside_the_model_has_a_share_at_most(vad: float, reached: bool) -> None:
     times = {"encode": 60.0, "decode": 40.0 - vad, "vad": vad}
