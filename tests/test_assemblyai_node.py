@@ -25,7 +25,6 @@ Found = dict[str, Any]
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
     """The port of a server that speaks TLS, and its authority's certificate."""
-    pytest.importorskip("server.certificates", reason="the server does not speak TLS")
     folder, port = tmp_path_factory.mktemp("certs"), free_port()
     assert main(["certs", "--folder", str(folder)]) == 0
     flags = ("--tls-cert", f"{folder}/cert.pem", "--tls-key", f"{folder}/key.pem")
