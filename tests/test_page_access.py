@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.access_rigs import WRONG, Keyed, keyed
+from tests.conftest import Recording
 from tests.test_page import chromium, microphone, opened, voice
 
 __all__ = ["chromium", "keyed", "voice"]
@@ -41,3 +42,13 @@ async def test_whoever_has_no_key_is_told_so(keyed: Keyed, voice: tuple[Path, st
         await page.locator("dialog.key button:has-text('Cancel')").click()
         await expect(page.locator(".notice.error")).to_contain_text("This server wants a key")
         await expect(page.locator("#state")).to_have_text("Ready")
+
+
+async def test_files_are_sent_with_the_key(keyed: Keyed, speech: list[Recording]) -> None:
+    async with opened(keyed.url) as page:
+        await page.click("#tab-files")
+        await page.locator("#picker").set_input_files(speech[0].path)
+        question = page.locator("dialog.key")
+        await question.locator("input").fill(keyed.keys["web"])
+        await question.locator("button:has-text('Use it')").click()
+        await expect(page.locator("#queue")).to_contain_text(speech[0].text)
