@@ -194,7 +194,7 @@ export class Files {
     if (error && !this.#isAway) {
       const isAway = error instanceof jobs.Unreachable;
       const hope = isAway ? " Your files go on when the server is back." : "";
-      this.#notices.show("jobs", "warning", error.message + hope);
+      this.#notices.show("jobs", "warning", error.message.replace(/[.]?$/, ".") + hope);
     } else if (!error && this.#isAway) {
       this.#notices.drop("jobs");
     }
