@@ -14,7 +14,8 @@ import sys
 import tempfile
 import time
 import wave
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ SHORT = SENTENCES / "hello.wav"
 SLOWEST = 20  # modules that are listed
 IMPORTED = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \| (\s*)(\S+)")
 # What a short file has no use for.
-UNUSED = ("torch", "dbos", "sqlalchemy", "starlette", "onnx", "httpx", "huggingface_hub", "rich")
+UNUSED = ("torch", "dbos", "sqlalchemy", "starlette", "httpx", "huggingface_hub", "rich")
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,10 @@ class Ran:
     errors: str
 
 
-def run(audio: Path, *arguments: str, python: Sequence[str] = (), model: str = "") -> Ran:
-    """The command on a file."""
+def run(
+    audio: Path, *arguments: str, python: Sequence[str] = (), model: str = "", cores: int = 0
+) -> Ran:
+    """The command on a file, with so many cores if any are named."""
     command = [sys.executable, *python, "-m", "server", "transcriber", *arguments]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("STENTOR_", "SM_"))}
     environment["STENTOR_MODEL"] = model
@@ -55,9 +58,10 @@ def run(audio: Path, *arguments: str, python: Sequence[str] = (), model: str = "
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as errors,
     ):
-        process = subprocess.Popen(
-            command, stdin=source, stdout=out, stderr=errors, cwd=ROOT, env=environment
-        )
+        with confined(cores):
+            process = subprocess.Popen(
+                command, stdin=source, stdout=out, stderr=errors, cwd=ROOT, env=environment
+            )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         took = time.perf_counter() - began
@@ -68,6 +72,17 @@ def run(audio: Path, *arguments: str, python: Sequence[str] = (), model: str = "
             raise SystemExit(f"{command} ended with {process.returncode}: {said}")
         cpu = usage.ru_utime + usage.ru_stime
         return Ran(took, cpu, usage.ru_maxrss / 1024, out.read(), said)
+
+
+@contextmanager
+def confined(cores: int) -> Iterator[None]:
+    """Processes begun meanwhile have so many cores; all that there are with 0."""
+    usable = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(usable)[: cores or len(usable)])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usable)
 
 
 def start_up(model: str, runs: int) -> tuple[Figures, dict[str, Any]]:
@@ -118,29 +133,36 @@ def long_file(folder: Path, minutes: float) -> Path:
 
 
 def workers(model: str, minutes: float, counts: Sequence[int]) -> dict[str, Figures]:
-    """The same long file by so many workers."""
+    """The same long file by so many workers: with all cores, and with one for each, which is how
+    the reference sizes them."""
     found: dict[str, Figures] = {}
     with tempfile.TemporaryDirectory(prefix="stentor-bench-") as folder:
         audio = long_file(Path(folder), minutes)
-        first: list[Any] = []
-        for count in counts:
-            ran = run(audio, "--parallel", str(count), model=model)
-            told = [r["alternatives"][0]["content"] for r in json.loads(ran.output)["results"]]
-            first = first or told
-            found[f"{count} workers"] = {
-                "seconds": round(ran.seconds, 1),
-                "times_real_time": round(minutes * 60 / ran.seconds, 1),
-                "cpu_seconds": round(ran.cpu_seconds, 1),
-                "peak_mb": round(ran.peak_mb),
-                "results": float(len(told)),
-                "differs_from_first": float(
-                    sum(a != b for a, b in zip(first, told, strict=False))
-                    + abs(len(first) - len(told))
-                ),
-            }
-    slowest, fastest = found[f"{counts[0]} workers"], found[f"{counts[-1]} workers"]
-    fastest["faster_by"] = round(slowest["seconds"] / fastest["seconds"], 2)
+        first: list[str] = []
+        for is_confined in (False, True):
+            slowest = 0.0
+            for count in counts:
+                cores = count if is_confined else 0
+                ran = run(audio, "--parallel", str(count), model=model, cores=cores)
+                results = json.loads(ran.output)["results"]
+                told = [result["alternatives"][0]["content"] for result in results]
+                first, slowest = first or told, slowest or ran.seconds
+                name = f"{count} workers" + (", a core for each" if is_confined else "")
+                found[name] = {
+                    "seconds": round(ran.seconds, 1),
+                    "times_real_time": round(minutes * 60 / ran.seconds, 1),
+                    "faster_by": round(slowest / ran.seconds, 2),
+                    "cpu_seconds": round(ran.cpu_seconds, 1),
+                    "peak_mb": round(ran.peak_mb),
+                    "results": float(len(told)),
+                    "differs_from_first": float(different(first, told)),
+                }
     return found
+
+
+def different(first: Sequence[str], told: Sequence[str]) -> int:
+    pairs = zip(first, told, strict=False)
+    return sum(a != b for a, b in pairs) + abs(len(first) - len(told))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
