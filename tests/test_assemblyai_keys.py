@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from assemblyai.streaming.v3 import BeginEvent
+from assemblyai.streaming.v3 import BeginEvent, StreamingError, TurnEvent
 
 from tests.access_rigs import WRONG, Keyed, keyed
 from tests.assemblyai_live import Session, connected
@@ -74,3 +74,15 @@ def test_a_key_has_as_many_sessions_as_it_may(keyed: Keyed) -> None:
         session.wait_for(BeginEvent)
         why = refused(keyed, key)
     assert why == (1008, "Unauthorized Connection: Too many concurrent sessions")
+
+
+def test_a_session_ends_with_what_was_said_when_its_key_is_revoked(
+    keyed: Keyed, speech: list[Recording]
+) -> None:
+    with connected(keyed.url, key=keyed.make("leaver")) as session:
+        session.push(speech[HELLO].pcm)
+        session.wait_for(TurnEvent)
+        keyed.store.revoke("leaver")
+        session.wait_for(StreamingError)
+        assert session.error == (1008, "Unauthorized Connection: Invalid API key")
+    assert session.text == speech[HELLO].text

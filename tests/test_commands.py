@@ -59,7 +59,9 @@ def test_help_names_the_commands() -> None:
     assert all(command in ran.stdout for command in ("serve", "transcribe", "listen", "models"))
 
 
-@pytest.mark.parametrize("command", ["serve", "transcribe", "listen", "models"])
+@pytest.mark.parametrize(
+    "command", ["serve", "transcribe", "listen", "keys", "jobs", "certs", "models"]
+)
 def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = here((command, "--help"), capsys)
     assert code == 0

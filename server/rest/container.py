@@ -1,6 +1,6 @@
 """AssemblyAI's self-hosted container: `GET /health`, `POST /predict`; docs/assemblyai-container.md.
 
-Synchronous, without keys. Times are whole milliseconds.
+Synchronous. Times are whole milliseconds.
 """
 
 from contextlib import AsyncExitStack
