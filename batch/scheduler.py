@@ -10,7 +10,8 @@ together, so under load they gather into large batches by themselves. What is ch
 over the free lanes.
 
 A stream has at most one partial waiting: a newer one replaces it and keeps its place. A stream
-whose request is being decoded waits, so answers come in order.
+whose request is being decoded waits, but for one thing: when silence has begun, the hypothesis that
+may become the final does not wait for a partial on another lane. The older answer is then dropped.
 """
 
 from collections import OrderedDict, deque
@@ -21,8 +22,8 @@ from operator import itemgetter
 from streaming.events import Decode, Kind
 
 SOON = 0.5  # of an interval: a partial due within it joins a batch that is made up anyhow
-# A pause as short as this is often the middle of a sentence: under load, a hypothesis of it waits
-# for the stream's interval. Longer ones are mostly ends, and somebody waits for the final.
+# A pause as short as this is often the middle of a sentence: while others wait, a hypothesis of it
+# waits for the stream's interval. Longer ones are mostly ends, and somebody waits for the final.
 PAUSE_SECONDS = 0.16
 
 
@@ -50,7 +51,7 @@ class Scheduler:
         self.early: OrderedDict[int, Waiting] = OrderedDict()  # by stream, oldest first
         self.partials: OrderedDict[int, Waiting] = OrderedDict()
         self.files: deque[Waiting] = deque()
-        self.busy: dict[int, int] = {}  # requests of a stream now being decoded
+        self.busy: dict[int, list[Kind]] = {}  # what of a stream is now being decoded
         self.last: dict[int, float] = {}  # when a stream's last hypothesis was started
 
     def add(self, decode: Decode, now: float) -> None:
@@ -98,7 +99,7 @@ class Scheduler:
             is_live = decode.kind is not Kind.FILE
             if not is_live and len(chosen) >= files and waiting is not aged:
                 break
-            if is_live and (decode.stream in self.busy or decode.stream in streams):
+            if is_live and (not self._is_free(decode) or decode.stream in streams):
                 continue
             if chosen and not self._may_join(chosen[0].decode, decode):
                 continue
@@ -112,11 +113,17 @@ class Scheduler:
             decode = waiting.decode
             if len(chosen) == most:
                 break
-            is_free = decode.stream not in self.busy and decode.stream not in streams
+            is_free = self._is_free(decode) and decode.stream not in streams
             if is_free and self._may_join(chosen[0].decode, decode):
                 chosen.append(waiting)
                 streams.add(decode.stream)
         return chosen
+
+    def _is_free(self, decode: Decode) -> bool:
+        decoding = self.busy.get(decode.stream, ())
+        if decode.kind is Kind.PARTIAL:
+            return not decoding
+        return all(kind is Kind.PARTIAL for kind in decoding)
 
     def _may_join(self, first: Decode, other: Decode) -> bool:
         # A live request does not wait for a file's window to be decoded beside it.
@@ -134,22 +141,24 @@ class Scheduler:
         if aged is not None:
             yield aged
         yield from self.finals
-        due = [(at, w) for at, _, w in self._hypotheses() if at <= now]
+        due = [(at, w) for at, w in self._hypotheses() if at <= now]
         yield from (waiting for _, waiting in sorted(due, key=itemgetter(0)))
+        if not (self.finals or due):  # the lane would idle
+            yield from self.early.values()
         yield from (waiting for waiting in self.files if waiting is not aged)
 
     def _soon(self, now: float) -> list[Waiting]:
         """Those whose time has nearly come, the next first."""
         until = now + SOON * self.interval
-        soon = [(at, w) for at, _, w in self._hypotheses() if now < at <= until]
+        soon = [(at, w) for at, w in self._hypotheses() if now < at <= until]
         return [waiting for _, waiting in sorted(soon, key=itemgetter(0))]
 
-    def _hypotheses(self) -> Iterator[tuple[float, int, Waiting]]:
-        """Those of open utterances: when each is due, its stream."""
+    def _hypotheses(self) -> Iterator[tuple[float, Waiting]]:
+        """Those of open utterances: when each is due."""
         for stream, waiting in self.early.items():
-            yield min(self._due(stream), waiting.since + PAUSE_SECONDS), stream, waiting
+            yield min(self._due(stream), waiting.since + PAUSE_SECONDS), waiting
         for stream, waiting in self.partials.items():
-            yield self._due(stream), stream, waiting
+            yield self._due(stream), waiting
 
     def _due(self, stream: int) -> float:
         return self.last.get(stream, 0.0) + self.interval
@@ -166,18 +175,17 @@ class Scheduler:
                 self.files = deque(w for w in self.files if w.decode is not decode)
         if decode.kind is not Kind.FILE:
             self.last[decode.stream] = now
-        self.busy[decode.stream] = self.busy.get(decode.stream, 0) + 1
+        self.busy.setdefault(decode.stream, []).append(decode.kind)
 
     def done(self, decode: Decode) -> None:
-        left = self.busy.get(decode.stream, 0) - 1
-        if left > 0:
-            self.busy[decode.stream] = left
-        else:
-            self.busy.pop(decode.stream, None)
+        decoding = self.busy[decode.stream]
+        decoding.remove(decode.kind)
+        if not decoding:
+            del self.busy[decode.stream]
 
     def wake_at(self) -> float | None:
         """When the next hypothesis falls due; None when none waits for that alone."""
-        return min((at for at, s, _ in self._hypotheses() if s not in self.busy), default=None)
+        return min((at for at, w in self._hypotheses() if self._is_free(w.decode)), default=None)
 
     def forget(self, stream: int) -> None:
         """The stream is gone."""

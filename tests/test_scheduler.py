@@ -185,11 +185,38 @@ def test_what_waits_is_shared_out_over_the_free_lanes() -> None:
     assert [w.decode.stream for w in queue.next_batch(0, 8, lanes=1)] == [3, 4]
 
 
-def test_under_load_a_short_pause_is_not_decoded_at_once_but_a_longer_one_is() -> None:
+def test_a_short_pause_waits_while_others_do_but_a_longer_one_does_not() -> None:
+    queue = scheduler(batch_max=1)
+    queue.interval = 0.5
+    queue.last = {1: 10.0, 2: 9.0, 3: 9.0}
+    queue.add(request(1, Kind.EARLY), 10.1)
+    queue.add(request(2), 10.1)
+    queue.add(request(3), 10.1)
+    assert streams(queue, 10.2) == [2]
+    assert streams(queue, 10.1 + PAUSE_SECONDS) == [3]
+    assert streams(queue, 10.1 + PAUSE_SECONDS) == [1]
+
+
+def test_a_short_pause_is_decoded_at_once_on_a_lane_that_would_idle() -> None:
     queue = scheduler()
     queue.interval = 0.5
-    queue.last = {1: 10.0}
+    queue.last = {1: 10.0, 2: 10.0}
     queue.add(request(1, Kind.EARLY), 10.1)
-    assert streams(queue, 10.2) == []
-    assert queue.wake_at() == 10.1 + PAUSE_SECONDS
-    assert streams(queue, 10.1 + PAUSE_SECONDS) == [1]
+    queue.add(request(2), 10.1)
+    queue.add(request(3, Kind.FILE), 10.1)
+    assert streams(queue, 10.1) == [1]
+
+
+def test_what_may_become_the_final_does_not_wait_for_a_partial_of_its_stream() -> None:
+    queue = scheduler()
+    queue.add(request(1, serial=1), 0)
+    assert streams(queue) == [1]
+    queue.add(request(1, Kind.EARLY, serial=2), 0)
+    [early] = queue.next_batch(0, 8)
+    queue.add(request(1, serial=3), 0)
+    queue.add(request(1, Kind.FINAL, serial=4), 0)
+    assert streams(queue) == []
+    queue.done(request(1, serial=1))
+    assert streams(queue) == []
+    queue.done(early.decode)
+    assert [w.decode.serial for w in queue.next_batch(0, 8)] == [4]
