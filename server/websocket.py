@@ -8,8 +8,11 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets import http11
 from websockets.http11 import Request
 from websockets.protocol import OPEN
+
+from server.http import HEAD_BYTES_MAX
 
 try:
     from websockets.speedups import apply_mask
@@ -17,6 +20,9 @@ except ImportError:  # without a compiler where websockets was installed
     from websockets.utils import apply_mask
 
 logger = logging.getLogger("server.websocket")
+
+# websockets reads the head again that HTTP has let pass, and would refuse a longer URL.
+http11.MAX_LINE_LENGTH = HEAD_BYTES_MAX
 
 # Told of a short binary message at once; False when it has to wait its turn.
 Ear = Callable[[bytes], bool]
@@ -60,7 +66,20 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             data = self._take_short(data)
         if data:
             super().data_received(data)
+            if not self.handshake_initiated:
+                self._hang_up()
             self.is_between_frames = self._parser_rests()
+
+    def handle_parser_exception(self) -> None:
+        if self.conn.close_sent is None:  # sent before the handshake was answered
+            self.transport.abort()
+        else:
+            super().handle_parser_exception()
+
+    def _hang_up(self) -> None:
+        """The head, which comes whole, is none that the parser takes. It has said why."""
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
 
     def _take_short(self, data: bytes) -> bytes:
         """Queue the short binary messages with which `data` begins; what is left of it."""

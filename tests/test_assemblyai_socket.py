@@ -1,6 +1,7 @@
 """Universal-Streaming v3 on a bare socket: where it is, how it refuses and how it closes."""
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from server.protocols.messages import LENGTH_MAX
 from tests.conftest import Recording, Server, start_server, stop_server
 from tests.wire import Client, connected
 
@@ -69,6 +71,24 @@ async def test_times_are_whole_numbers(server_url: str, speech: list[Recording])
     last = events[-1]
     assert type(last["audio_duration_seconds"]) is type(last["session_duration_seconds"]) is int
     assert not any("error" in event for event in events)
+
+
+async def test_the_longest_query_is_read(server_url: str) -> None:
+    terms = json.dumps([f"ä{n:03} " * 10 for n in range(100)])
+    texts = {"keyterms_prompt": terms, "prompt": "ö" * 1750, "agent_context": "ü" * 1750}
+    assert len(urlencode(texts)) > 20_000
+    async with session(server_url, **texts) as client:
+        await client.say("Terminate")
+        events = await ended(client)
+    assert (events[0]["type"], events[-1]["type"]) == ("Begin", "Termination")
+
+
+async def test_a_text_message_is_not_endless(server_url: str) -> None:
+    async with session(server_url) as client:
+        await client.say("KeepAlive", padding="x" * LENGTH_MAX)
+        events = await ended(client)
+    assert (events[-1]["type"], client.close_code) == ("Error", 3006)
+    assert "longer than" in events[-1]["error"]
 
 
 # ---- refusals

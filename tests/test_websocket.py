@@ -12,6 +12,7 @@ from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
+from server.http import HEAD_BYTES_MAX
 from server.websocket import EAR, SHORT_BYTES_MAX, WAITING_MAX, BoundedWebSocket, Ear
 
 MESSAGE_BYTES_MAX = 1 << 20
@@ -44,6 +45,9 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
 
+    def abort(self) -> None:
+        self.closed = True
+
 
 class Rig:
     """A protocol after its handshake."""
@@ -69,10 +73,13 @@ class Rig:
         self.accepted.set()
         await asyncio.Event().wait()
 
-    async def shake_hands(self, then: bytes = b"") -> None:
+    def ask(self, then: bytes = b"") -> None:
         client = ClientProtocol(parse_uri("ws://here/v1/stream"))
         client.send_request(client.connect())
         self.protocol.data_received(b"".join(client.data_to_send()) + then)
+
+    async def shake_hands(self, then: bytes = b"") -> None:
+        self.ask(then)
         await self.accepted.wait()
 
     def listen_with(self, ear: Ear) -> None:
@@ -176,6 +183,20 @@ async def test_what_breaks_the_protocol_is_answered_as_ever(bad: bytes) -> None:
     found = await read(BoundedWebSocket, [b"".join(before) + bad + after])
     assert found == expected
     assert found[1].startswith(b"\x88")
+
+
+async def test_what_breaks_the_protocol_before_the_handshake_is_answered_ends_it() -> None:
+    rig = Rig()
+    rig.ask(then=frame(bytes(MESSAGE_BYTES_MAX + 1)))
+    assert rig.wire.closed
+    await rig.end()
+
+
+async def test_a_head_that_is_too_long_is_refused_and_nothing_stays_open() -> None:
+    rig = Rig()
+    rig.protocol.data_received(b"GET /" + b"x" * HEAD_BYTES_MAX + b" HTTP/1.1\r\n")
+    assert rig.wire.written.startswith(b"HTTP/1.1 414 ")
+    assert rig.wire.closed
 
 
 async def test_nothing_is_read_after_a_close() -> None:

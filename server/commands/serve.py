@@ -40,6 +40,7 @@ def serve(config: Config) -> int:
     from server.access.reach import check_reach, keyring_of, reach_of
     from server.app import create_app
     from server.draining import DrainingServer
+    from server.http import HEAD_BYTES_MAX, BoundedHttp
     from server.metrics import Metrics
     from server.tls import address_of
     from server.websocket import BoundedWebSocket
@@ -65,7 +66,8 @@ def serve(config: Config) -> int:
         host=config.host,
         port=config.port,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http="auto",
+        http=BoundedHttp,
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX,
         ws=BoundedWebSocket,
         ws_max_size=config.limits.message_bytes_max,
         ws_ping_interval=20.0,

@@ -6,6 +6,8 @@ from typing import Any
 from streaming.errors import BadMessage
 
 SHOWN_MAX = 60
+# It is read on the event loop, while everybody else's audio waits.
+LENGTH_MAX = 1 << 20
 
 
 class NotJson(BadMessage):
@@ -13,7 +15,9 @@ class NotJson(BadMessage):
 
 
 def read(message: str) -> dict[str, Any]:
-    """Raises NotJson, and BadMessage for what is not an object."""
+    """Raises NotJson, and BadMessage for what is not an object or too long."""
+    if len(message) > LENGTH_MAX:
+        raise BadMessage(f"Invalid Message: longer than {LENGTH_MAX} characters")
     try:
         fields = json.loads(message)
     except (ValueError, RecursionError) as error:
