@@ -14,7 +14,10 @@ def set_up_logs(level: str, handlers: Sequence[logging.Handler] = ()) -> None:
         force=True,
     )
     # What uvicorn says of a WebSocket holds the query, and with it perhaps a client's key.
-    logging.getLogger("uvicorn.error").addFilter(_is_of_the_server)
+    of_uvicorn = logging.getLogger("uvicorn.error")
+    of_uvicorn.addFilter(_is_of_the_server)
+    # Below that level websockets writes every head and frame to it: keys, audio, transcripts.
+    of_uvicorn.setLevel(max(logging.INFO, logging.getLogger().level))
     # They report each request and each file they look for.
     for name in ("httpx", "httpcore", "huggingface_hub", "filelock", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
