@@ -64,6 +64,7 @@ def test_several_headers_are_one_list() -> None:
         ("https://a.example", "b.example", ("*",), False),
         ("null", "a.example", (), True),
         ("", "a.example", (), True),
+        ("http://[", "a.example", (), True),  # no URL at all
     ],
 )
 def test_a_page_is_of_our_site_or_of_one_that_was_named(
@@ -80,6 +81,12 @@ def test_a_page_is_of_our_site_or_of_one_that_was_named(
 @pytest.mark.parametrize("host", ["127.0.0.1:80", "[::1]:80", "localhost", "box", "10.0.0.1"])
 def test_names_that_no_stranger_can_give_us(host: str) -> None:
     check_host(connection(host=host), ())
+
+
+@pytest.mark.parametrize("host", ["[", "[::1", "a]b"])
+def test_a_host_that_is_none_is_not_ours(host: str) -> None:
+    with pytest.raises(WrongOrigin, match="is not called"):
+        check_host(connection(host=host), ())
 
 
 def test_a_name_that_a_stranger_may_have_given_us() -> None:

@@ -91,7 +91,15 @@ def test_the_native_request_checks_its_fields(keyed: Keyed) -> None:
         assert plain.json() | {"token": ""} == {
             "token": "", "expires_in_seconds": 60, "session_seconds_max": 10800,
         }  # fmt: skip
-        for body in (b"[", b"[]", b'{"seconds": 1}', b'{"session_seconds_max": 1}', b"x" * 5000):
+        deep = b"[" * 4000
+        for body in (
+            b"[",
+            b"[]",
+            deep,
+            b'{"seconds": 1}',
+            b'{"session_seconds_max": 1}',
+            b"x" * 5000,
+        ):
             assert client.post("/v1/tokens", content=body).status_code == 400
 
 

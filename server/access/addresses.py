@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.requests import HTTPConnection
 
@@ -67,9 +67,12 @@ def check_origin(connection: HTTPConnection, allowed: Sequence[str], *, local_on
     origin = connection.headers.get("origin")
     if origin is None or ANY in allowed or origin in allowed:
         return
-    parts = urlsplit(origin)
-    if parts.netloc.lower() == connection.headers.get("host", "").lower() and (
-        not local_only or is_loopback(parts.hostname or "")
+    parts = _split(origin)
+    host = connection.headers.get("host", "").lower()
+    if (
+        parts is not None
+        and parts.netloc.lower() == host
+        and (not local_only or is_loopback(parts.hostname or ""))
     ):
         return
     raise WrongOrigin(
@@ -82,14 +85,26 @@ def check_origin(connection: HTTPConnection, allowed: Sequence[str], *, local_on
 def check_host(connection: HTTPConnection, allowed: Sequence[str]) -> None:
     """While anybody on this machine may use us: the name we were called by is no name that a page
     from elsewhere could have made point here. Raises WrongOrigin."""
-    host = urlsplit("//" + connection.headers.get("host", "")).hostname or ""
-    named = {urlsplit(origin).hostname for origin in allowed}
-    if "." not in host or is_loopback(host) or _parsed(host) is not None or host in named:
-        return
-    if ANY in allowed:
+    given = connection.headers.get("host", "")
+    parts = _split(f"//{given}")
+    if parts is not None and _is_no_strangers(parts.hostname or "", allowed):
         return
     raise WrongOrigin(
-        f"this server is not called {host[:200]!r}: its operator can allow the name with "
+        f"this server is not called {given[:200]!r}: its operator can allow the name with "
         "access.origins",
         field="host",
     )
+
+
+def _is_no_strangers(name: str, allowed: Sequence[str]) -> bool:
+    if "." not in name or is_loopback(name) or _parsed(name) is not None or ANY in allowed:
+        return True
+    return name in {urlsplit(origin).hostname for origin in allowed}
+
+
+def _split(url: str) -> SplitResult | None:
+    """None where it is none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None

@@ -125,7 +125,7 @@ async def _body(request: Request) -> dict[str, Any]:
             raise BadMessage(f"the body is longer than {BODY_BYTES_MAX} bytes")
     try:
         given = json.loads(body or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadMessage("the body is not JSON") from error
     if not isinstance(given, dict):
         raise BadMessage("the body is not a JSON object")
