@@ -24,13 +24,19 @@ class TlsAddress:
 
 
 class Certificate:
-    """The files, and the context with which new connections are made."""
+    """The files, and the context with which new connections are made.
+
+    OpenSSL keeps a certificate of each kind of key (RSA, EC) beside the others that it was given:
+    so each reading has a context of its own, which a connection gets as it begins.
+    """
 
     def __init__(self, cert: Path, key: Path) -> None:
         """Raises ConfigError."""
         self.cert = cert
         self.key = key
-        self.context = _context()
+        self.context = _context()  # the listener's
+        self.context.sni_callback = self._show
+        self.latest = self.context
         self.read()
 
     def read(self) -> None:
@@ -42,10 +48,18 @@ class Certificate:
             if not path.is_file():
                 raise ConfigError(f"{flag}: there is no file {path}")
         try:
-            _context().load_cert_chain(self.cert, self.key, _no_password)
-            self.context.load_cert_chain(self.cert, self.key, _no_password)
+            latest = _context()
+            latest.load_cert_chain(self.cert, self.key, _no_password)
         except (OSError, ValueError) as error:
             raise ConfigError(f"--tls-cert {self.cert}, --tls-key {self.key}: {error}") from error
+
+        self.latest = latest
+
+    def _show(
+        self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext
+    ) -> None:
+        """Called for every client, whether it names a server or not."""
+        connection.context = self.latest
 
     def read_on_hangup(self) -> None:
         """Read again whenever SIGHUP comes. Called in the server's loop."""

@@ -12,20 +12,26 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
 
 from server.__main__ import main
+from server.tls import Certificate
 from tests.access_rigs import WRONG, Keyed, started_with_keys
 from tests.conftest import ROOT, SPEECH, Recording, free_port
 from tests.sdk_cache import node_modules_with
 from tests.test_rest_assemblyai_sdk import NODE_SDK
 from tests.wire import connected, soon
 
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PROGRAM = ROOT / "tests" / "sdk" / "assemblyai_token.py"
 
 
@@ -160,6 +166,58 @@ async def test_a_new_certificate_is_shown_after_sighup_and_no_connection_is_lost
         await client.push(speech[0].pcm)
         await client.finish()
     assert client.text() == speech[0].text
+
+
+def write_certificate(folder: Path, kind: str) -> int:
+    """Its serial number."""
+    made: dict[str, PrivateKey] = {
+        "rsa": rsa.generate_private_key(65537, 2048),
+        "ec": ec.generate_private_key(ec.SECP256R1()),
+    }
+    key, now = made[kind], datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(encoding))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return certificate.serial_number
+
+
+@pytest.mark.parametrize("kinds", [("rsa", "ec"), ("ec", "rsa"), ("ec", "ec")])
+@pytest.mark.parametrize("name", ["localhost", None])
+async def test_a_certificate_with_another_kind_of_key_takes_the_place_of_the_old(
+    tmp_path: Path, kinds: tuple[str, str], name: str | None
+) -> None:
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    write_certificate(tmp_path, kinds[0])
+    certificate = Certificate(tmp_path / "cert.pem", tmp_path / "key.pem")
+    expected = write_certificate(tmp_path, kinds[1])
+    certificate.read()
+    server = await asyncio.start_server(
+        lambda reader, writer: writer.close(), "127.0.0.1", 0, ssl=certificate.context
+    )
+    address = server.sockets[0].getsockname()
+
+    def shown() -> int:
+        with (
+            socket.create_connection(address, timeout=10) as plain,
+            anybody.wrap_socket(plain, server_hostname=name) as wrapped,
+        ):
+            found = wrapped.getpeercert(binary_form=True)
+        assert found is not None
+        return x509.load_der_x509_certificate(found).serial_number
+
+    assert await asyncio.to_thread(shown) == expected
+    server.close()
+    await server.wait_closed()
 
 
 def ran(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
