@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from batch.job import JobsUnavailable
 from server.__main__ import main
 from server.access.errors import KeyRefused
 from server.access.key import ROLES_USUAL, Bounds, Key, digest_of
@@ -62,6 +63,15 @@ def test_the_secret_of_tokens_is_made_once(database: str) -> None:
     assert (other.make_secret(), other.secret()) == (secret, secret)
     one.close()
     other.close()
+
+
+def test_a_secret_that_cannot_be_kept_is_said_to_be_so(tmp_path: Path) -> None:
+    store = KeyStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    with store.engine.begin() as c:
+        c.exec_driver_sql("DROP TABLE key_secrets")
+    with pytest.raises(JobsUnavailable, match="does not answer"):
+        store.make_secret()
+    store.close()
 
 
 async def test_a_keyring_opens_no_database_that_is_not_there(tmp_path: Path) -> None:

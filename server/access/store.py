@@ -128,7 +128,7 @@ class KeyStore:
     def make_secret(self) -> str:
         """The one that is kept from now on: another server may have been quicker."""
         value = secrets.token_hex(SECRET_BYTES)
-        with suppress(IntegrityError), self.engine.begin() as c:
+        with _answered(), suppress(IntegrityError), self.engine.begin() as c:
             c.execute(key_secrets.insert().values(name=TOKENS, value=value))
         found = self.secret()
         assert found is not None
