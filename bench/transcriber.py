@@ -15,7 +15,7 @@ import tempfile
 import time
 import wave
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from bench.metrics import percentile
 SENTENCES = ROOT / "tests" / "audio"
 SHORT = SENTENCES / "hello.wav"
 SLOWEST = 20  # modules that are listed
+LOOK_SECONDS = 0.01
 IMPORTED = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \| (\s*)(\S+)")
 # What a short file has no use for.
 UNUSED = ("torch", "dbos", "sqlalchemy", "starlette", "httpx", "huggingface_hub", "rich")
@@ -62,7 +63,11 @@ def run(
             process = subprocess.Popen(
                 command, stdin=source, stdout=out, stderr=errors, cwd=ROOT, env=environment
             )
-        _, status, usage = os.wait4(process.pid, 0)
+        peak_mb = 0.0
+        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+            peak_mb = max(peak_mb, high_water_mb(process.pid))
+            time.sleep(LOOK_SECONDS)
+        _, status, usage = ended
         process.returncode = os.waitstatus_to_exitcode(status)
         took = time.perf_counter() - began
         out.seek(0)
@@ -71,7 +76,17 @@ def run(
         if process.returncode:
             raise SystemExit(f"{command} ended with {process.returncode}: {said}")
         cpu = usage.ru_utime + usage.ru_stime
-        return Ran(took, cpu, usage.ru_maxrss / 1024, out.read(), said)
+        return Ran(took, cpu, peak_mb, out.read(), said)
+
+
+def high_water_mb(pid: int) -> float:
+    """The most memory it has had so far; 0 when it has just ended. `ru_maxrss` will not do: a new
+    process begins with that of the one that started it."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 @contextmanager
