@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from batch.engine import Engine
 from batch.files import FileRequest, Transcript
 from batch.job_options import FetchOptions, JobOptions
-from streaming.errors import TranscriptionError
+from streaming.errors import BadMessage, TranscriptionError
 from streaming.options import SessionOptions
 
 Status = Literal["queued", "processing", "completed", "error"]
@@ -30,6 +30,10 @@ class JobsUnavailable(TranscriptionError):
     code = "jobs_unavailable"
     close_code = 1011
     http_status = 503
+
+
+class NoUpload(BadMessage):
+    """It is not there, no longer, or another owner's."""
 
 
 class JobFailed(TranscriptionError):
@@ -160,8 +164,7 @@ class Jobs(Protocol):
     async def submit(self, request: JobRequest) -> str:
         """The id of a job that will end, whatever happens to this process from now on.
 
-        Never refused for being too many. Raises BadMessage for an upload that is not there or is
-        another owner's, GoingAway while the server stops.
+        Never refused for being too many. Raises NoUpload, and GoingAway while the server stops.
         """
 
     async def get(self, job: str) -> Job | None:

@@ -27,11 +27,20 @@ from batch.driver import Driver
 from batch.fetch import Fetcher
 from batch.files import Transcript
 from batch.hindrance import hindrance, is_lost
-from batch.job import Job, JobFilter, JobRequest, JobSetting, JobsUnavailable, Source, Upload
+from batch.job import (
+    Job,
+    JobFilter,
+    JobRequest,
+    JobSetting,
+    JobsUnavailable,
+    NoUpload,
+    Source,
+    Upload,
+)
 from batch.job_options import JobOptions
 from batch.steps import Steps, Tools
 from batch.store import Store
-from streaming.errors import BadMessage, GoingAway
+from streaming.errors import GoingAway
 
 THREADS: Final = 4
 BEAT_SECONDS: Final = 3.0
@@ -128,7 +137,7 @@ class DurableJobs:
     async def _uploaded(self, source: Source, owner: str) -> str:
         found = await self.find_upload(source.value)
         if found is None or found.owner != owner:
-            raise BadMessage("there is no such upload", field="source")
+            raise NoUpload("there is no such upload", field="source")
         return found.audio
 
     def _submit(self, request: JobRequest, audio: str) -> str:

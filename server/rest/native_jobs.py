@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
-from batch.job import Job, JobFilter, JobRequest, Jobs, Source, Status, Webhook, Work
+from batch.job import Job, JobFilter, JobRequest, Jobs, NoUpload, Source, Status, Webhook, Work
 from batch.job_door import JobDoor
 from server.access.guard import caller_of
 from server.render import Format, render
@@ -275,10 +275,13 @@ async def tried_again(jobs: Jobs, request: Request) -> Response:
     old = await _asked_for(jobs, request)
     if old.status != "error" or old.source is None:
         raise NotFailed(f"the job is {old.status}: only a failed one is tried again", field="id")
-    if old.source.kind == "upload" and await jobs.find_upload(old.source.value) is None:
-        raise AudioGone("the audio of the job is no longer there: send it again", field="id")
     asked = JobRequest(old.owner, old.kind, old.source, old.work, old.options, old.webhook)
-    return await _shown(jobs, request, await jobs.submit(asked), 201)
+    try:
+        new = await jobs.submit(asked)
+    except NoUpload as error:
+        gone = "the audio of the job is no longer there: send it again"
+        raise AudioGone(gone, field="id") from error
+    return await _shown(jobs, request, new, 201)
 
 
 async def deleted(jobs: Jobs, request: Request) -> Response:
