@@ -3,13 +3,12 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, assert_never
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgpack
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from batch.backends.base import ModelInfo
-from server.accounts import account
 from server.protocols.base import (
     Audio,
     Command,
@@ -21,28 +20,13 @@ from server.protocols.base import (
     Start,
     Stop,
 )
+from server.protocols.native_events import describe
 from server.validation import Language, bad_message
 from streaming.errors import BadAudio, BadMessage, TranscriptionError
-from streaming.events import (
-    Done,
-    Event,
-    Final,
-    Marked,
-    Partial,
-    Progressed,
-    SpeechEnded,
-    SpeechStarted,
-    TurnEnded,
-    Warned,
-    Word,
-    join,
-    seconds,
-)
+from streaming.events import Event, TurnEnded
 from streaming.options import AudioFormat, SessionOptions
 
 Checked = TypeVar("Checked", bound=BaseModel)
-
-Told = SpeechStarted | SpeechEnded | Progressed | Partial | Final | Marked | Warned | Done
 
 JSON, MSGPACK = "stentor.v1.json", "stentor.v1.msgpack"
 FRAME_SECONDS_MAX = 2
@@ -239,65 +223,8 @@ class Native:
     def encode(self, event: Event) -> Iterable[Message]:
         if isinstance(event, TurnEnded):
             return ()  # here an utterance is an utterance
-        kind, fields = self._event(event)
+        kind, fields = describe(event, self.options.word_times)
         return [self._message(kind, fields)]
-
-    def _event(self, event: Told) -> tuple[str, dict[str, Any]]:
-        match event:
-            case SpeechStarted(at=at, channel=channel):
-                return "speech_started", {"channel": channel, "at": seconds(at)}
-            case SpeechEnded(at=at, channel=channel):
-                return "speech_ended", {"channel": channel, "at": seconds(at)}
-            case Progressed(at=at, channel=channel):
-                return "progress", {
-                    "channel": channel,
-                    "at": seconds(at),
-                    "speech_probability": round(event.speech_probability, 3),
-                    "speaking": event.speaking,
-                }
-            case Partial():
-                stable = tuple(w for w in event.words if w.stable)
-                return "partial", {
-                    **self._spoken(event, timed=self.options.word_times == "all"),
-                    "stable": join(stable),
-                    "language": event.language,
-                    "lag_ms": event.lag_ms,
-                }
-            case Final():
-                return "final", {
-                    **self._spoken(event, timed=self.options.word_times != "none"),
-                    "language": event.language,
-                    "language_probability": round(event.language_probability, 3),
-                    "reason": event.reason.value,
-                    "lag_ms": event.lag_ms,
-                }
-            case Marked(marker=marker, at=at):
-                return "marker", {"id": marker, "at": seconds(at)}
-            case Warned(code=code, message=message, channel=channel):
-                return "warning", {
-                    "code": code,
-                    "message": message,
-                    "channel": channel,
-                    "start": seconds(event.start),
-                    "end": seconds(event.end),
-                }
-            case Done(accounts=accounts):
-                return "done", {
-                    "account": account(*accounts),
-                    "channels": [account(a) for a in accounts],
-                }
-            case _:
-                assert_never(event)
-
-    def _spoken(self, event: Partial | Final, *, timed: bool) -> dict[str, Any]:
-        return {
-            "utterance": event.utterance,
-            "channel": event.channel,
-            "start": seconds(event.start),
-            "end": seconds(event.end),
-            "text": join(event.words),
-            "words": [_word(w, timed=timed) for w in event.words],
-        }
 
     def refuse(self, error: TranscriptionError, *, fatal: bool) -> Iterable[Message]:
         fields = {
@@ -325,15 +252,3 @@ def _longest(audio: AudioFormat) -> int:
     if audio.is_compressed:
         return CONTAINER_BYTES_MAX
     return FRAME_SECONDS_MAX * audio.sample_rate * audio.frame_bytes
-
-
-def _word(word: Word, *, timed: bool) -> dict[str, Any]:
-    if not timed:
-        return {"text": word.text, "stable": word.stable}
-    return {
-        "text": word.text,
-        "start": seconds(word.start),
-        "end": seconds(word.end),
-        "confidence": round(word.confidence, 3),
-        "stable": word.stable,
-    }
