@@ -1,4 +1,4 @@
-"""Opus in WebM or Ogg that arrives in pieces over a socket → PCM at 16 kHz, as it comes."""
+"""A recording that arrives in pieces over a socket → PCM at 16 kHz, as it comes."""
 
 import logging
 import threading
@@ -15,7 +15,8 @@ from av.packet import Packet
 from batch.containers import Converter, Pcm, find_audio, open_container
 from streaming.errors import BadAudio, EngineFailed, TooLarge, TranscriptionError
 
-CONTAINERS: Final = {"webm_opus": "matroska", "ogg_opus": "ogg"}  # encoding → demuxer
+# By encoding, the demuxer; None to find out.
+CONTAINERS: Final = {"webm_opus": "matroska", "ogg_opus": "ogg", "file": None}
 SILENT_BYTES_MAX: Final = 1 << 20  # a live container that gives no audio for longer is refused
 FULL_BYTES: Final = SILENT_BYTES_MAX + (64 << 10)  # more waiting: audio or an error is certain
 PENDING_BYTES_MAX: Final = 16 << 20  # twice the largest message
@@ -25,7 +26,7 @@ logger = logging.getLogger("batch.live_container")
 
 
 class LiveContainer:
-    """Opus in WebM or Ogg that arrives in pieces; one thread decodes it as it comes.
+    """A container that arrives in pieces; one thread decodes it as it comes.
 
     The thread calls `on_pcm` with float32 at 16 kHz, [samples, channels of the container],
     `on_error` at most once, and last, always, `on_end`. After `abandon` it calls nothing but

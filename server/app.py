@@ -124,11 +124,20 @@ def _socket(
             try:
                 caller = await gate.socket(socket)
                 limits = caller.within(config.limits)
-                wire = protocol(Handshake(query, offered, config.session, limits))
+                wire = protocol(
+                    Handshake(
+                        query,
+                        socket.path_params,
+                        offered,
+                        config.session,
+                        limits,
+                        engine.backend.languages,
+                    )
+                )
                 connection = Connection(socket, wire, engine, webhooks)
                 places.enter_context(gate.place(caller, connection.end))
             except TranscriptionError as error:
-                await turn_away(socket, protocol(Handshake(query, offered)), error)
+                await turn_away(socket, protocol(Handshake(query, offered=offered)), error)
                 return
             await connection.run()
 

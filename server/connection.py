@@ -19,6 +19,7 @@ from server.protocols.base import (
     Finalize,
     Mark,
     Message,
+    Reply,
     Start,
     Stop,
     WireProtocol,
@@ -201,6 +202,9 @@ class Connection:
     async def _obey(self, command: Command) -> None:
         if isinstance(command, Start):
             await self._start(command)
+            return
+        if isinstance(command, Reply):
+            await self._send([command.message])
             return
         stream = self.stream
         assert stream is not None  # the protocol refuses anything before a start

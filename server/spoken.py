@@ -9,7 +9,7 @@ from typing import Final
 
 from server.languages import UNSPACED
 from server.lexicon import ABBREVIATIONS
-from streaming.events import END_MARKS, milliseconds
+from streaming.events import END_MARKS, Partial, Word, milliseconds
 from streaming.events import Final as FinalEvent
 
 MARKS: Final = ".,?!;:…\"'“”„«»‘’()[]{}¿¡–—。，、？！；：「」『』（）・।॥؟،؛"
@@ -53,7 +53,7 @@ def ends_sentence(text: str) -> bool:
     return not (is_initial or core.lower() in ABBREVIATIONS)
 
 
-def joined(final: FinalEvent) -> list[Said]:
+def joined(final: FinalEvent | Partial) -> list[Said]:
     """Where a language writes spaces, what is written without one belongs to the word before:
     `well` and `-known`."""
     is_spaced = final.language not in UNSPACED
@@ -80,6 +80,14 @@ def joined(final: FinalEvent) -> list[Said]:
         else:
             found.append(said)
     return found
+
+
+def unsaid(words: Sequence[Word], told: Sequence[Word]) -> Sequence[Word]:
+    """Of the words of a final, those after what was told as final before it. A final that was made
+    without regard to that is joined to it by time."""
+    if not told or [w.text for w in words[: len(told)]] == [w.text for w in told]:
+        return words[len(told) :]
+    return [word for word in words if word.start >= told[-1].end]
 
 
 def without(words: Sequence[Said], dropped: Collection[str], *, capitals: bool) -> list[Said]:

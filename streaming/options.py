@@ -6,7 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streaming.audio import ENCODINGS
 
-Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw", "opus", "webm_opus", "ogg_opus"]
+Encoding = Literal[
+    "pcm_s16le", "pcm_f32le", "mulaw", "alaw", "opus", "webm_opus", "ogg_opus", "file"
+]
 RATE_MIN, RATE_MAX = 8_000, 96_000
 CHANNELS_MAX = 8
 
@@ -19,7 +21,8 @@ class AudioFormat(Options):
     """What the bytes of a stream are."""
 
     encoding: Encoding = "pcm_s16le"
-    """Sample encoding; the opus forms carry their own rate: packets, or one of two containers."""
+    """Sample encoding; the others carry their own rate: opus packets, opus in one of two
+    containers, or a file of any kind that can be read from its beginning."""
     sample_rate: Annotated[int, Field(ge=RATE_MIN, le=RATE_MAX, strict=True)] = 16_000
     """Samples a second of the audio sent, in Hz."""
     channels: Annotated[int, Field(ge=1, le=CHANNELS_MAX, strict=True)] = 1
@@ -77,6 +80,10 @@ class SessionOptions(Options):
     """Least audio between two partials of a stream; 0 means as often as the machine can."""
     word_times: Literal["all", "final", "none"] = "all"
     """Which words carry measured times and confidence."""
+    stable_ms_max: Annotated[int, Field(ge=0, le=60_000)] = 0
+    """A word is called stable at the latest this long after its end; 0: when hypotheses agree."""
+    numbers_whole: bool = False
+    """A number that may go on is not called stable for its age alone."""
     prompt: Annotated[str, Field(max_length=2000)] = ""
     """Text that precedes the audio: names, spelling and style are taken from it."""
     key_terms: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(

@@ -40,6 +40,8 @@ FIRST_PARTIAL = samples(250)  # of speech before the first hypothesis
 EARLY = samples(96)  # of silence after which the speaker has probably finished
 CONTEXT_TOKENS_MAX = 60
 LANGUAGE_AUDIO_MIN = samples(1500)
+LIVE_LAG_MAX = samples(2000)  # an answer to live audio does not come later
+APART_MAX = samples(500)  # from one answer to the next, as far as it is reckoned with
 
 
 class Session:
@@ -280,7 +282,12 @@ class Session:
                 utterance.candidate, utterance.candidate_end = found, decode.end
         if broken or quality.is_silence(found):
             return
-        words = utterance.stabilised(found, decode.end)
+        words = utterance.stabilised(
+            found,
+            decode.end,
+            self._due(utterance, decode),
+            numbers_whole=self.options.numbers_whole,
+        )
         if not words:
             return
         utterance.shown_serial = decode.serial
@@ -295,6 +302,18 @@ class Session:
             channel=self.terms.channel,
             end_confidence=found.end_probability,
         )
+
+    def _due(self, utterance: Utterance, decode: Decode) -> int:
+        """Words that end before this position would be overdue at the next answer."""
+        wait = self.options.stable_ms_max
+        if not wait:
+            return 0
+        now = self.buffer.end
+        apart = min(now - utterance.answered, APART_MAX) if utterance.answered else 0
+        utterance.answered = now
+        # Audio that comes much faster than it was spoken says nothing of the time that passes.
+        is_live = now - decode.end <= LIVE_LAG_MAX
+        return (now + apart if is_live else decode.end) - samples(wait)
 
     def _tell_partial(self) -> None:
         """Send the newest partial if it says something new; earlier finals go first."""
@@ -350,5 +369,7 @@ class Session:
 def _open_ended(words: tuple[Word, ...]) -> tuple[Word, ...]:
     """Without the mark that ends the last word: it comes and goes at every pause."""
     last = words[-1]
+    if last.stable:
+        return words
     text = last.text.rstrip("".join(END_MARKS))
     return (*words[:-1], replace(last, text=text)) if text else words

@@ -44,6 +44,7 @@ class Utterance:
     context: tuple[int, ...] = ()  # tokens of the text that this utterance continues
     agreement: Agreement = field(default_factory=Agreement)
     requested: int = 0  # end of the window last asked for
+    answered: int = 0  # how much had been heard when the last answer came
     early: int = -1  # serial of the request made when silence began
     language_probability: float = 1.0  # of a language that was detected
     shown: tuple[Word, ...] = ()
@@ -65,9 +66,11 @@ class Utterance:
     def is_resolved(self) -> bool:
         return bool(self.parts) and not any(part.is_open for part in self.parts)
 
-    def stabilised(self, hypothesis: Hypothesis, window_end: int) -> tuple[Word, ...]:
+    def stabilised(
+        self, hypothesis: Hypothesis, window_end: int, due: int = 0, *, numbers_whole: bool = False
+    ) -> tuple[Word, ...]:
         """The words to show; those that were stable stay exactly as they were."""
-        self.agreement.push(hypothesis.words, window_end)
+        self.agreement.push(hypothesis.words, window_end, due, numbers_whole=numbers_whole)
         stable = self.agreement.stable
         if not self.keeps_stable(hypothesis):
             return ()

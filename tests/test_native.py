@@ -109,7 +109,7 @@ def test_an_unknown_subprotocol_is_not_selected() -> None:
         (
             {"encoding": "mp3"},
             "encoding",
-            "pcm_s16le, pcm_f32le, mulaw, alaw, opus, webm_opus, ogg_opus",
+            "pcm_s16le, pcm_f32le, mulaw, alaw, opus, webm_opus, ogg_opus, file",
         ),
         ({"task": "sing"}, "task", "transcribe, translate"),
         ({"word_times": True}, "word_times", "all, final, none"),

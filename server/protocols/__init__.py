@@ -4,5 +4,6 @@ from server.protocols.assemblyai import AssemblyAI
 from server.protocols.assemblyai_v2 import RealtimeV2
 from server.protocols.base import WireProtocol
 from server.protocols.native import Native
+from server.protocols.speechmatics import Speechmatics
 
-PROTOCOLS: tuple[type[WireProtocol], ...] = (Native, RealtimeV2, AssemblyAI)
+PROTOCOLS: tuple[type[WireProtocol], ...] = (Native, RealtimeV2, Speechmatics, AssemblyAI)

@@ -12,7 +12,7 @@ from typing import Final
 
 from server.languages import UNSPACED
 from server.rest.assemblyai_words import starred
-from server.spoken import bare
+from server.spoken import bare, unsaid
 from streaming.events import Final as FinalEvent
 from streaming.events import Partial, Word, milliseconds
 
@@ -88,7 +88,7 @@ class Turns:
     def final(self, event: FinalEvent) -> Turn | None:
         """None where nothing was told of the turn, and nothing is to be."""
         words = [*self.kept]
-        for group in _groups(self._unsaid(event.words), event.language):
+        for group in _groups(unsaid(event.words, self.sources), event.language):
             words += self._written(group, event.language, is_final=True)
         self.kept, self.sources = [], []
         self.settled += words
@@ -122,14 +122,6 @@ class Turns:
             self.is_told = True
             self.start = milliseconds(event.start)
         return Turn(self.order, _in_order(words), self.start, confidence=event.end_confidence)
-
-    def _unsaid(self, words: Sequence[Word]) -> Sequence[Word]:
-        """Of the words of a final, those after what was told as final. A final that was made
-        without regard to it is joined to it by time."""
-        told = self.sources
-        if [w.text for w in words[: len(told)]] == [w.text for w in told]:
-            return words[len(told) :]
-        return [word for word in words if word.start >= told[-1].end]
 
     def _written(
         self, group: Sequence[Word], language: str, *, is_final: bool

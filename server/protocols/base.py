@@ -55,21 +55,31 @@ class Notice:
     body: Mapping[str, Any]
 
 
-Command = Start | Audio | Configure | Finalize | Mark | Stop
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is said to the client at once, beside what the stream tells."""
+
+    message: Message
+
+
+Command = Reply | Start | Audio | Configure | Finalize | Mark | Stop
 
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
     """What is known of a connection before its first message, who may connect having been seen to.
 
-    `offered`: the subprotocols the client named. `options`: what it may leave out. `limits`: what
-    this client may take; a protocol may keep to less. `came_at` is UNIX time, `began` the clock's.
+    `path`: what the address names. `offered`: the subprotocols the client named. `options`: what it
+    may leave out. `limits`: what this client may take; a protocol may keep to less. `languages`:
+    those the model knows. `came_at` is UNIX time, `began` the clock's.
     """
 
     query: Mapping[str, str] = field(default_factory=dict)
+    path: Mapping[str, str] = field(default_factory=dict)
     offered: tuple[str, ...] = ()
     options: SessionOptions = field(default_factory=SessionOptions)
     limits: Limits = field(default_factory=Limits)
+    languages: frozenset[str] = frozenset({"en"})
     came_at: float = field(default_factory=time.time)
     clock: Callable[[], float] = time.monotonic
     began: float = field(default_factory=time.monotonic)

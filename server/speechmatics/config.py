@@ -245,10 +245,10 @@ def read(text: bytes | str) -> Asked:
         message = "type 'alignment' is not offered by this server"
         raise BadMessage(message, field="type", allowed="transcription")
     try:
-        config = JobConfig.model_validate(_without_null(given))
+        config = JobConfig.model_validate(without_null(given))
     except ValidationError as error:
         raise bad_message(error, JobConfig) from error
-    _check(config.transcription_config)
+    check(config.transcription_config)
     return Asked(config, given)
 
 
@@ -281,15 +281,17 @@ def _is_short(text: str) -> bool:
     )
 
 
-def _check(config: TranscriptionConfig) -> None:
+def check(config: TranscriptionConfig) -> None:
+    """Raises BadMessage for settings that contradict each other."""
     if config.model and config.operating_point and config.model != config.operating_point:
         message = "transcription_config.model and operating_point are one thing, and differ"
         raise BadMessage(message, field="transcription_config.model")
 
 
-def _without_null(value: Any) -> Any:
+def without_null(value: Any) -> Any:
+    """What is null is as if it were not there."""
     if isinstance(value, dict):
-        return {k: _without_null(v) for k, v in value.items() if v is not None}
+        return {k: without_null(v) for k, v in value.items() if v is not None}
     if isinstance(value, list):
-        return [_without_null(item) for item in value]
+        return [without_null(item) for item in value]
     return value

@@ -14,6 +14,7 @@ from server.speechmatics.locales import Speller, speller
 from server.speechmatics.replacements import Replacements
 from server.spoken import ENDS, MARKS, Said, Spellings, ends_sentence, joined, without
 from streaming.events import Final as FinalEvent
+from streaming.events import Partial
 
 UNKNOWN: Final = "UU"  # the speaker, where speakers are not told apart
 APOSTROPHES: Final = "'’"
@@ -64,12 +65,13 @@ class Editor:
         """One for each final in which something was said; finals in order of time."""
         found = []
         for final in finals:
-            if tokens := self._tokens(joined(final), final.language):
+            if tokens := self.tokens(final):
                 found.append(Turn(final.channel, tuple(tokens)))
         return found
 
-    def _tokens(self, words: list[Said], language: str) -> list[Token]:
-        words = self.spellings.applied(words)
+    def tokens(self, spoken: FinalEvent | Partial) -> list[Token]:
+        language = spoken.language
+        words = self.spellings.applied(joined(spoken))
         fillers = disfluencies(language)
         if self.removes_disfluencies:
             words = without(words, fillers, capitals=True)

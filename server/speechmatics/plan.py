@@ -59,11 +59,10 @@ def plan(asked: Asked, running: Running) -> Plan:
     name = config.language or theirs_of(running.defaults.language or AUTO)
     choice = choose(name, config.domain, running.languages)
     _check_identification(asked.config, choice, running)
-    terms, notes = _terms(config)
+    terms, notes = terms_of(config)
     session = running.defaults.model_copy(
         update={
-            "language": choice.codes[0] if len(choice.codes) == 1 else None,
-            "languages": choice.codes if len(choice.codes) > 1 else (),
+            **asked_of(choice),
             "task": "transcribe",
             "partials": False,
             "word_times": "final",
@@ -81,6 +80,15 @@ def plan(asked: Asked, running: Running) -> Plan:
         targets=tuple(dict.fromkeys(translation.target_languages)) if translation else (),
         notes=(*notes, *_without_effect(asked.config, asked.given)),
     )
+
+
+def asked_of(choice: Choice) -> dict[str, Any]:
+    """The options of a session that say which languages are spoken."""
+    codes = choice.codes
+    return {
+        "language": codes[0] if len(codes) == 1 else None,
+        "languages": codes if len(codes) > 1 else (),
+    }
 
 
 def _check_identification(config: JobConfig, choice: Choice, running: Running) -> None:
@@ -108,7 +116,7 @@ def _is_known(name: str, running: Running) -> bool:
         return False
 
 
-def _terms(config: TranscriptionConfig) -> tuple[tuple[str, ...], list[str]]:
+def terms_of(config: TranscriptionConfig) -> tuple[tuple[str, ...], list[str]]:
     """What the model is told of the vocabulary."""
     kept, notes = vocabulary(config)
     contents = dict.fromkeys(term.content.strip() for term in kept)

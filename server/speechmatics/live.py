@@ -1,0 +1,192 @@
+"""The configuration of a live session → what the engine is asked. Pure."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, ValidationError
+
+from server.speechmatics.config import (
+    AudioEvents,
+    Given,
+    TranscriptionConfig,
+    Translation,
+    check,
+    vocabulary,
+    without_null,
+)
+from server.speechmatics.items import Editor, editor
+from server.speechmatics.languages import AUTO, Choice, choose, theirs_of
+from server.speechmatics.plan import asked_of, terms_of
+from server.validation import bad_message
+from streaming.errors import BadMessage
+from streaming.options import RATE_MAX, RATE_MIN, EndpointingOptions, SessionOptions
+from streaming.options import AudioFormat as Format
+
+MAX_DELAY: Final = 4.0  # seconds, where the client names none
+# A pause ends an utterance by then, so that its last words are decoded in time.
+ENDING_MS: Final = 250
+PROGRESS_MS: Final = 64
+# What may be changed while a session goes on.
+CHANGEABLE: Final[tuple[str, ...]] = (
+    "audio_filtering_config",
+    "conversation_config",
+    "enable_partials",
+    "max_delay",
+    "max_delay_mode",
+)
+
+
+class AudioGiven(Given):
+    type: Literal["raw", "file"]
+    encoding: Literal["pcm_s16le", "pcm_f32le", "mulaw"] | None = None
+    sample_rate: Annotated[int, Field(ge=RATE_MIN, le=RATE_MAX)] | None = None
+
+
+class StartGiven(Given):
+    message: Literal["StartRecognition"]
+    audio_format: AudioGiven
+    transcription_config: TranscriptionConfig
+    translation_config: Translation | None = None
+    audio_events_config: AudioEvents | None = None
+
+
+class ChangeGiven(Given):
+    message: Literal["SetRecognitionConfig"]
+    transcription_config: TranscriptionConfig
+    translation_config: Translation | None = None
+    audio_events_config: AudioEvents | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """`warnings`: pairs of type and reason."""
+
+    config: TranscriptionConfig
+    choice: Choice
+    editor: Editor
+    audio: Format
+    session: SessionOptions
+    warnings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def trigger(self) -> float:
+        """Seconds of silence after which an utterance is over; 0 for never."""
+        conversation = self.config.conversation_config
+        return conversation.end_of_utterance_silence_trigger if conversation else 0.0
+
+
+def start(
+    given: dict[str, Any], language: str, known: frozenset[str], defaults: SessionOptions
+) -> Live:
+    """`language`: where the configuration names none. Raises BadMessage."""
+    try:
+        asked = StartGiven.model_validate(without_null(given))
+    except ValidationError as error:
+        raise bad_message(error, StartGiven) from error
+    config = asked.transcription_config
+    check(config)
+    if config.diarization != "none":
+        raise BadMessage(
+            f"transcription_config.diarization: {config.diarization!r} is not offered: "
+            "this server does not tell speakers apart",
+            field="transcription_config.diarization",
+            allowed="none",
+        )
+    name = config.language or language or theirs_of(defaults.language or AUTO)
+    choice = choose(name, config.domain, known)
+    terms, _ = terms_of(config)
+    base = defaults.model_copy(
+        update={
+            **asked_of(choice),
+            "task": "transcribe",
+            "partials": True,  # finals are made of them
+            "word_times": "all",
+            "keep_stable": True,
+            "key_terms": terms,
+        }
+    )
+    return Live(
+        config,
+        choice,
+        editor(config),
+        _format(asked.audio_format),
+        _paced(base, config, defaults.endpointing),
+        tuple(_warnings(asked, choice)),
+    )
+
+
+def change(live: Live, given: dict[str, Any], defaults: SessionOptions) -> Live:
+    """Raises BadMessage for what may not be changed."""
+    try:
+        asked = ChangeGiven.model_validate(without_null(given)).transcription_config
+    except ValidationError as error:
+        raise bad_message(error, ChangeGiven) from error
+    for name in asked.model_fields_set.difference(CHANGEABLE):
+        if getattr(asked, name) != getattr(live.config, name) and not (
+            name == "language" and asked.language == live.choice.name
+        ):
+            raise BadMessage(
+                f"transcription_config.{name} cannot be changed while a session goes on",
+                field=f"transcription_config.{name}",
+                allowed=", ".join(CHANGEABLE),
+            )
+    changes: dict[str, Any] = {
+        n: getattr(asked, n) for n in CHANGEABLE if n in asked.model_fields_set
+    }
+    config = live.config.model_copy(update=changes)
+    session = _paced(live.session, config, defaults.endpointing)
+    return Live(config, live.choice, live.editor, live.audio, session)
+
+
+def _paced(
+    session: SessionOptions, config: TranscriptionConfig, endpointing: EndpointingOptions
+) -> SessionOptions:
+    """When words have to be final, and which silence ends an utterance."""
+    delay_ms = round((config.max_delay or MAX_DELAY) * 1000)
+    conversation = config.conversation_config
+    trigger = conversation.end_of_utterance_silence_trigger if conversation else 0.0
+    silence_ms = delay_ms - ENDING_MS
+    if trigger:
+        silence_ms = min(silence_ms, max(round(trigger * 1000), 64))
+    return session.model_copy(
+        update={
+            "stable_ms_max": delay_ms,
+            "numbers_whole": config.max_delay_mode != "fixed",
+            "progress_ms": PROGRESS_MS if trigger else 0,
+            "endpointing": endpointing.model_copy(
+                update={
+                    "silence_ms": min(endpointing.silence_ms, silence_ms),
+                    "silence_confident_ms": min(endpointing.silence_confident_ms, silence_ms),
+                }
+            ),
+        }
+    )
+
+
+def _format(given: AudioGiven) -> Format:
+    if given.type == "file":
+        return Format(encoding="file")
+    for name in ("encoding", "sample_rate"):
+        if getattr(given, name) is None:
+            raise BadMessage(f"audio_format.{name}: is missing", field=f"audio_format.{name}")
+    assert given.encoding is not None
+    assert given.sample_rate is not None
+    return Format(encoding=given.encoding, sample_rate=given.sample_rate)
+
+
+def _warnings(asked: StartGiven, choice: Choice) -> list[tuple[str, str]]:
+    _, dropped = vocabulary(asked.transcription_config)
+    found = [("validation_warning", text) for text in dropped]
+    if asked.translation_config is not None:
+        found += [
+            (
+                "unsupported_translation_pair",
+                f"Translation from {choice.name} to {target} currently not supported",
+            )
+            for target in asked.translation_config.target_languages
+        ]
+        found.append(("empty_translation_target_list", "there is no translation in real time"))
+    if asked.audio_events_config is not None:
+        reason = "audio_events_config has no effect: audio events are not told by this server"
+        found.append(("validation_warning", reason))
+    return found
