@@ -19,7 +19,7 @@ from batch.meter import Meter, cores
 from batch.observer import Lane, Observer, Unobserved, observe
 from batch.options import EngineOptions
 from batch.scheduler import Scheduler
-from batch.stream import Stream
+from batch.stream import Room, Stream
 from batch.vad import Vad
 from streaming.errors import EngineFailed, GoingAway, Overloaded
 from streaming.events import HOP, SAMPLE_RATE, Decode, Hypothesis, Kind, Warned
@@ -142,16 +142,15 @@ class Engine:
         *,
         lane: Lane = "live",
         temperature: float = 0.0,
+        is_spooled: bool = False,
+        is_apart: bool = False,
     ) -> Stream:
-        """Raises Overloaded or GoingAway when it is full, BadMessage when it cannot be done."""
+        """For the last two see Room. Raises Overloaded, GoingAway, or BadMessage."""
         self._admit(lane)
-        check(options, self.backend.languages, translates=self.backend.translates)
-        window = (
-            self.backend.window_seconds_max
-            if lane == "live"
-            else self.backend.file_window_seconds_max
-        )
-        prompt, is_cut = prompt_tokens(options, self.backend.tokenize)
+        backend, limits = self.backend, self.options
+        check(options, backend.languages, translates=backend.translates)
+        window = backend.window_seconds_max if lane == "live" else backend.file_window_seconds_max
+        prompt, is_cut = prompt_tokens(options, backend.tokenize)
         sessions = []
         for channel in range(audio.channels):
             self.numbers += 1
@@ -159,14 +158,15 @@ class Engine:
                 stream=self.numbers,
                 channel=channel,
                 window=round(window * SAMPLE_RATE),
-                keeps_context=self.backend.keeps_context,
+                keeps_context=backend.keeps_context,
                 prompt=prompt,
                 is_file=lane == "file",
                 temperature=temperature,
             )
             sessions.append(Session(options, terms))
         # An open utterance holds up to a window; less room than that could never be made again.
-        room = round(max(self.options.buffer_seconds_max, 2 * window) * SAMPLE_RATE)
+        held = round(max(limits.buffer_seconds_max, 2 * window) * SAMPLE_RATE)
+        room = Room(held, is_spooled * limits.spool_bytes_max, is_apart)
         stream = Stream(self, audio, sessions, lane, room)
         self.streams.add(stream)
         for session in sessions:

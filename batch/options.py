@@ -52,6 +52,8 @@ class EngineOptions(Options):
     load_target: Annotated[float, Field(gt=0, le=1)] = 0.7
     """Part of the decode lanes' time that partials may fill."""
     buffer_seconds_max: Annotated[float, Field(ge=5, le=600)] = 60.0
-    """Audio a stream may hold untranscribed before we stop reading from its sender."""
+    """Audio a stream may hold in memory untranscribed before we stop reading from its sender."""
+    spool_bytes_max: Annotated[int, Field(ge=0)] = 256 << 20
+    """What of a stream may wait on disk besides, in protocols whose senders have to be read on."""
     file_age_seconds_max: Annotated[float, Field(gt=0)] = 5.0
     """A file's request that has waited longer goes with the next batch, whatever else waits."""

@@ -4,16 +4,16 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
 import numpy as np
 
-from batch.live_container import LiveContainer
 from batch.observer import Lane
-from batch.opus import OpusDecoder
-from streaming.audio import AudioDecoder, Pcm
+from batch.source import Listener, Source
+from batch.spool import Spool
+from streaming.audio import Pcm
 from streaming.errors import BadAudio, BadMessage, TranscriptionError
 from streaming.events import Done, Event, Final, Marked, Partial, Warned
 from streaming.options import AudioFormat, SessionOptions
@@ -21,6 +21,20 @@ from streaming.session import Session
 
 ARRIVALS_MAX = 4096
 MARKERS_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How a stream's audio comes, and how much of it may wait to be transcribed.
+
+    `samples` of each channel are kept in memory. With `spool_bytes` the sender is read on, and so
+    many bytes besides are kept on disk, where packets of opus would run together. `is_apart`: each
+    channel comes by itself.
+    """
+
+    samples: int
+    spool_bytes: int = 0
+    is_apart: bool = False
 
 
 class Owner(Protocol):
@@ -38,28 +52,21 @@ class Stream:
     """Made by `Engine.open`; all of it belongs to the event loop's thread."""
 
     def __init__(
-        self, owner: Owner, audio: AudioFormat, sessions: list[Session], lane: Lane, room: int
+        self,
+        owner: Owner,
+        audio: AudioFormat,
+        sessions: list[Session],
+        lane: Lane,
+        room: Room,
     ) -> None:
         # for the stream's life
         self.owner = owner
         self.audio = audio
         self.sessions = sessions
         self.lane = lane
-        self.buffer_max = room
-        self.loop = asyncio.get_running_loop()
-        self.decoder: AudioDecoder | OpusDecoder | None = None
-        self.container: LiveContainer | None = None
-        if audio.is_container:
-            self.container = LiveContainer(
-                audio.encoding,
-                self._from_thread(self._hear),
-                self._from_thread(self.fail),
-                self._from_thread(self._end),
-            )
-        elif audio.is_compressed:
-            self.decoder = OpusDecoder()
-        else:
-            self.decoder = AudioDecoder(audio.encoding, audio.sample_rate, audio.channels)
+        self.buffer_max = room.samples
+        frame_bytes = 1 if audio.is_compressed else audio.frame_bytes
+        self.spool = Spool(room.spool_bytes, frame_bytes) if room.spool_bytes else None
         # what has happened
         self.arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS_MAX)
         self.decided: dict[tuple[int, int], float] = {}  # (channel, utterance): when it ended
@@ -68,12 +75,17 @@ class Stream:
         self.finished: dict[int, Done] = {}
         self.is_closed = False
         self.is_over = False
+        self.is_unspooling = False
         self.error: TranscriptionError | None = None
         self.is_told = False  # the holder knows of the error
         # to be read
         self.events: deque[Event] = deque()
         self.told = asyncio.Event()
         self.moved = asyncio.Event()
+        # last: their threads begin
+        listener = Listener(self._hear, self.fail, self._end)
+        groups = [[session] for session in sessions] if room.is_apart else [sessions]
+        self.sources = [Source(audio, group, listener) for group in groups]
 
     @property
     def options(self) -> SessionOptions:
@@ -84,7 +96,7 @@ class Stream:
         """Samples of each channel, at 16 kHz."""
         return self.sessions[0].buffer.end
 
-    # ---- what the holder says
+    # ---- what the holder says; `channel` where they come apart, None for all
 
     async def room(self) -> None:
         """Wait until more audio may be fed, so that a fast sender is slowed down by its socket."""
@@ -96,79 +108,104 @@ class Stream:
         """Whether more audio has to wait."""
         if self.is_over or self.error is not None:
             return False
-        if self.container is not None and self.container.is_full:
-            return True
-        return self._buffers_full()
+        return self.spool.is_full if self.spool is not None else self._is_behind()
+
+    def _is_behind(self) -> bool:
+        return any(source.is_full for source in self.sources) or self._buffers_full()
 
     def _buffers_full(self) -> bool:
         return any(s.buffer.end - s.buffer.start > self.buffer_max for s in self.sessions)
 
     def relax(self) -> None:
         """Room may have been made."""
+        if not self._buffers_full():
+            for source in self.sources:
+                source.release()
+        if self.spool is not None and self.spool.waiting and not self.is_unspooling:
+            self._unspool(self.spool)
         self.moved.set()
-        if self.container is not None and not self._buffers_full():
-            self.container.release()
 
-    def feed(self, data: bytes) -> None:
+    def _unspool(self, spool: Spool) -> None:
+        self.is_unspooling = True  # what is fed makes room, and is told so again
+        try:
+            while spool.waiting and not self.is_over and not self._is_behind():
+                match spool.take():
+                    case (number, data):
+                        self.sources[number].feed(data)
+                    case control:
+                        control()
+        except TranscriptionError as error:
+            spool.close()
+            self.fail(error)
+            if self.is_closed:
+                for source in self.sources:
+                    source.close()
+        finally:
+            self.is_unspooling = False
+
+    def feed(self, data: bytes, channel: int = 0) -> None:
         """Audio in the announced format. Raises BadAudio; nothing of `data` is then taken."""
         if self.is_closed or self.is_over:
             return
-        if self.container is not None:
-            self.container.feed(data)
-        elif self.decoder is not None:
-            self._hear(self.decoder.feed(data))
+        if self.spool is not None and (self.spool.waiting or self._is_behind()):
+            self.spool.put(channel, data)
+        else:
+            self.sources[channel].feed(data)
 
     def configure(self, options: SessionOptions) -> None:
         """Raises BadMessage when the model cannot do what is asked."""
         self.owner.configure(self, options)
 
-    def finalize(self) -> None:
+    def finalize(self, channel: int | None = None) -> None:
         """End the open utterances with the audio fed so far."""
-        self._in_order(self._finalize)
+        self._in_order(self._finalize, channel)
 
-    def _finalize(self) -> None:
-        if self.is_over or self.sessions[0].is_closed:
+    def _finalize(self, source: Source) -> None:
+        if self.is_over or source.sessions[0].is_closed:
             return
-        if self.decoder is not None:
-            self._hear(self.decoder.flush())  # a word's end must not go to the next utterance
-        for session in self.sessions:
+        source.flush()  # a word's end must not go to the next utterance
+        for session in source.sessions:
             session.finalize()
         self.owner.changed(self)
 
-    def mark(self, marker: str) -> None:
+    def mark(self, marker: str, channel: int | None = None) -> None:
         """Raises BadMessage when too many markers wait."""
         if self.lane == "live" and len(self.markers) >= MARKERS_MAX:
             raise BadMessage(f"{MARKERS_MAX} markers are waiting already", field="type")
         self.marks += 1
         ours = str(self.marks)
-        self.markers[ours] = (marker, len(self.sessions))
-        self._in_order(partial(self._mark, ours))
+        sources = self.sources if channel is None else [self.sources[channel]]
+        self.markers[ours] = (marker, sum(len(source.sessions) for source in sources))
+        self._in_order(partial(self._mark, ours), channel)
 
-    def _mark(self, ours: str) -> None:
-        if self.is_over or self.sessions[0].is_closed:
+    def _mark(self, ours: str, source: Source) -> None:
+        if self.is_over or source.sessions[0].is_closed:
             return
-        for session in self.sessions:
+        for session in source.sessions:
             session.mark(ours)
         self.owner.changed(self)
 
-    def _in_order(self, control: Callable[[], None]) -> None:
-        """Now, or when the container has decoded what was fed before."""
-        if self.container is not None:
-            self.container.after(self._from_thread(control))
-        else:
-            control()
+    def _in_order(self, control: Callable[[Source], None], channel: int | None) -> None:
+        """For each source, now, or when what was fed before has been heard."""
+        sources = self.sources if channel is None else [self.sources[channel]]
+        for source in sources:
+            after = partial(source.after, partial(control, source))
+            if self.spool is not None and self.spool.waiting:
+                self.spool.then(after)
+            else:
+                after()
 
-    def close(self) -> None:
-        """No more audio: the rest is transcribed, then comes `Done`."""
+    def close(self, channel: int | None = None) -> None:
+        """No more audio, of this channel or at all: the rest is transcribed. After the last one
+        comes `Done`."""
         if self.is_closed:
             return
-        self.is_closed = True
-        if self.container is not None:
-            self.container.finish()
-            return
-        if self.decoder is not None:
-            self._hear(self.decoder.flush())
-        self._end()
+        self.is_closed = channel is None
+        for source in self.sources if channel is None else [self.sources[channel]]:
+            if self.spool is not None and self.spool.waiting:
+                self.spool.then(source.close)
+            else:
+                source.close()
 
     def abandon(self) -> None:
         """The holder is gone: forget everything now."""
@@ -180,54 +217,49 @@ class Stream:
         if self.is_over:
             return
         self.is_over = True
-        if self.container is not None:
-            self.container.abandon()
+        for source in self.sources:
+            source.abandon()
+        if self.spool is not None:
+            self.spool.close()
         self.owner.forget(self)
         self.told.set()
         self.moved.set()
 
     # ---- audio
 
-    def _hear(self, pcm: Pcm) -> None:
+    def _hear(self, source: Source, pcm: Pcm) -> None:
         """[samples, channels], 16 kHz."""
-        if self.is_over or not len(pcm):
+        if self.is_over:
             return
-        if pcm.shape[1] != len(self.sessions):
-            if len(self.sessions) > 1:
+        count = len(source.sessions)
+        if pcm.shape[1] != count:
+            if count > 1:
                 self.fail(
                     BadAudio(
-                        f"the audio has {pcm.shape[1]} channels, not {len(self.sessions)}",
+                        f"the audio has {pcm.shape[1]} channels, not {count}",
                         field="channels",
                         allowed=f"1 to mix them, or {pcm.shape[1]}",
                     )
                 )
                 return
             pcm = pcm.mean(axis=1, keepdims=True, dtype=np.float32)
-        for channel, session in enumerate(self.sessions):
+        for channel, session in enumerate(source.sessions):
             session.feed(pcm[:, channel])
-        if self.container is not None and self._buffers_full():
-            self.container.hold()
+        if self._buffers_full():
+            source.hold()
         buffer = self.sessions[0].buffer
         self.arrivals.append((buffer.end, time.monotonic()))
         while self.arrivals[0][0] < buffer.start:  # nobody will ask for it
             self.arrivals.popleft()
         self.owner.changed(self)
 
-    def _end(self) -> None:
+    def _end(self, source: Source) -> None:
         if self.is_over:
             return
-        for session in self.sessions:
+        for session in source.sessions:
             session.close()
-        self.is_closed = True
+        self.is_closed = all(session.is_closed for session in self.sessions)
         self.owner.changed(self)
-
-    def _from_thread(self, method: Callable[..., None]) -> Callable[..., None]:
-        def call(*args: object) -> None:
-            # After the loop has closed nobody is left to tell.
-            if not self.loop.is_closed():
-                self.loop.call_soon_threadsafe(method, *args)
-
-        return call
 
     # ---- what the holder reads
 

@@ -209,23 +209,28 @@ class Connection:
         stream = self.stream
         assert stream is not None  # the protocol refuses anything before a start
         match command:
-            case Audio(data=data):
-                stream.feed(data)
+            case Audio(data=data, channel=channel):
+                stream.feed(data, channel)
                 if stream.is_full():
                     await stream.room()
             case Configure(options=options):
                 stream.configure(options)
                 self.protocol.configured(options)
-            case Finalize():
-                stream.finalize()
-            case Mark(marker=marker):
-                stream.mark(marker)
-            case Stop():
-                self.is_stopped = True
-                stream.close()
+            case Finalize(channel=channel):
+                stream.finalize(channel)
+            case Mark(marker=marker, channel=channel):
+                stream.mark(marker, channel)
+            case Stop(channel=channel):
+                self.is_stopped = channel is None
+                stream.close(channel)
 
     async def _start(self, command: Start) -> None:
-        self.stream = self.engine.open(command.audio, command.options)
+        self.stream = self.engine.open(
+            command.audio,
+            command.options,
+            is_spooled=command.is_spooled,
+            is_apart=command.is_apart,
+        )
         model = self.engine.backend.info
         logger.info(
             "session %s: %s, %d Hz, %d channels",

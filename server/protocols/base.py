@@ -17,13 +17,20 @@ Message = str | bytes
 
 @dataclass(frozen=True, slots=True)
 class Start:
+    """`is_spooled`, `is_apart`: see Engine.open."""
+
     audio: AudioFormat
     options: SessionOptions
+    is_spooled: bool = False
+    is_apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Audio:
+    """Of the channel, where they come apart; so are the others."""
+
     data: bytes
+    channel: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +40,20 @@ class Configure:
 
 @dataclass(frozen=True, slots=True)
 class Finalize:
-    pass
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
     marker: str
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    pass
+    """No more audio: of a channel, or at all."""
+
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ class Speechmatics:
         language = handshake.path.get("language", "")
         self.live = live.start(fields, language, handshake.languages, handshake.options)
         self.words = [LiveWords(self.live.editor)]
-        return [Start(self.live.audio, self.live.session)]
+        return [Start(self.live.audio, self.live.session, is_spooled=True)]
 
     def _started(self, what: str) -> Live:
         if self.live is None:
