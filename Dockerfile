@@ -18,6 +18,7 @@ COPY pyproject.toml README.md ./
 COPY streaming streaming
 COPY batch batch
 COPY server server
+COPY clients clients
 # Compiled here: a read-only root has no place for it later, and starts would take twice as long.
 RUN python -m venv /opt/stentor \
  && /opt/stentor/bin/pip install --extra-index-url "${TORCH_INDEX}" . \

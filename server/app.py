@@ -4,19 +4,16 @@ import contextlib
 import gc
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.responses import FileResponse
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from batch.engine import Engine
 from batch.job import Dialect, JobSetting
 from batch.job_door import JobDoor
-from server import probes
+from server import probes, site
 from server.access.gate import TOKEN_FIELD, Gate
 from server.access.guard import Guard
 from server.access.keyring import Keyring
@@ -46,7 +43,6 @@ from streaming.errors import TranscriptionError
 
 # By kind of job, what a protocol adds to the life of its jobs; without one, nothing.
 DIALECTS: dict[str, Dialect] = {assemblyai_job.KIND: assemblyai_job.Review()}
-PAGES = Path(__file__).parent / "pages"
 SECURITY = (
     (
         b"content-security-policy",
@@ -104,8 +100,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
         *theirs.over(assemblyai.routes(jobs, uploads, defaults)),
         *replace(ours, role="metrics").over(probes.routes(engine, metrics, gate)),
         *document.routes(),
-        Route("/", lambda request: FileResponse(PAGES / "index.html"), include_in_schema=False),
-        Mount("/pages", StaticFiles(directory=PAGES)),
+        *site.routes(),
     ]
     refused = {404: elsewhere.refuse, 405: elsewhere.refuse}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=refused)

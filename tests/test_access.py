@@ -39,10 +39,12 @@ def test_every_route_is_behind_the_gate_but_those_that_are_open(backend: Whisper
                 pass
             case Route(path=path) | Mount(path=path):
                 free.add(path)
-    assert free - OPEN == {"/pages"}
+    assert free - OPEN == {"/pages", "/client"}
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/health", "/pages/app.js"])
+@pytest.mark.parametrize(
+    "path", ["/", "/healthz", "/readyz", "/health", "/pages/app.js", "/client/index.js"]
+)
 def test_probes_and_the_page_need_no_key(keyed: Keyed, path: str) -> None:
     with keyed.client() as client:
         assert client.get(path).status_code == 200

@@ -50,8 +50,19 @@ async def test_the_page_loads_nothing_from_elsewhere(client: httpx.AsyncClient) 
     assert "default-src 'self'" in page.headers["content-security-policy"]
     assert "http://" not in page.text.replace("http://www.w3.org/", "")
     assert (await client.get("/pages/app.js")).status_code == 200
+    assert (await client.get("/client/index.js")).status_code == 200
     assert (await client.get("/pages/../config.py")).status_code == 404
     assert (await client.get("/pages/%2e%2e/config.py")).status_code == 404
+
+
+async def test_other_sites_may_load_the_client_and_no_more(client: httpx.AsyncClient) -> None:
+    headers = {"origin": "https://app.example"}
+    for name in ("index.js", "capture-worklet.js"):
+        answer = await client.get(f"/client/{name}", headers=headers)
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["content-type"].startswith("text/javascript")
+    answer = await client.get("/pages/app.js", headers=headers)
+    assert "access-control-allow-origin" not in answer.headers
 
 
 async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient) -> None:

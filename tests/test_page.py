@@ -134,10 +134,10 @@ async def test_the_readmes_javascript_client_works(
     server_url: str, voice: tuple[Path, str]
 ) -> None:
     path, text = voice
-    code = snippet("js").replace("ws://127.0.0.1:8000", server_url.replace("http", "ws"))
+    code = snippet("js").replace("import {", "const {").replace(' from "', ' = await import("')
+    code = code.replace('.js";', '.js");')
     async with (
         opened(server_url, *microphone(path)) as page,
         page.expect_console_message(lambda message: text in message.text, timeout=PATIENCE_MS),
     ):
-        logged = code.replace("JSON.parse(data)", "data")
-        await page.evaluate(f"async () => {{ {logged} }}")
+        await page.evaluate(f"async () => {{ {code} }}")

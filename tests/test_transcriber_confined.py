@@ -56,7 +56,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("this machine lets nobody make a mount namespace")
     folder = tmp_path_factory.mktemp("installed")
     source = folder / "source"
-    for name in ("streaming", "batch", "server"):
+    for name in ("streaming", "batch", "server", "clients"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, source / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md"):

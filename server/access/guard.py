@@ -19,7 +19,16 @@ from streaming.errors import TranscriptionError
 
 # Nobody needs a key for these: they say that and how the server runs, and hold no speech.
 OPEN: Final = frozenset(
-    {"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/health", "/v1/warm", "/v3/ws/health"}
+    {
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/healthz",
+        "/readyz",
+        "/health",
+        "/v1/warm",
+        "/v3/ws/health",
+    }
 )
 CALLER: Final = "stentor.caller"
 

@@ -5,7 +5,6 @@ import { acceptDrops } from "./drop.js";
 import { exportButtons } from "./export.js";
 import { Files } from "./files.js";
 import { offerLanguages } from "./languages.js";
-import { LevelMeter } from "./level.js";
 import { Live } from "./live.js";
 import { ModelBadge } from "./model.js";
 import { Notices } from "./notices.js";
@@ -25,7 +24,6 @@ const model = new ModelBadge(notices);
 const live = new Live({
   captions,
   notices,
-  level: new LevelMeter(find("#level")),
   language,
   model,
   onChange: showTools,

@@ -57,6 +57,12 @@ export class Captions {
     if (this.#finals.childElementCount + this.#open.size === 0) this.#empty.hidden = false;
   }
 
+  /** What is not final comes anew; what was lost is said. */
+  restart({ at, lost_seconds: lost }) {
+    this.#dropPartials();
+    if (lost) this.gap({ start: at - lost, end: at });
+  }
+
   clear() {
     this.#dropPartials();
     this.#finals.replaceChildren();
@@ -72,13 +78,13 @@ export class Captions {
     let row = this.#open.get(key);
     if (!row) {
       row = line("partial", this.#offset + event.start);
+      row.lastChild.append(part("stable", ""), part("unstable", ""));
       this.#open.set(key, row);
       this.#partials.append(row);
     }
-    row.lastChild.replaceChildren(
-      part("stable", settled),
-      part("unstable", event.text.slice(settled.length)),
-    );
+    const [stable, unstable] = row.lastChild.childNodes;
+    if (stable.textContent !== settled) stable.textContent = settled;
+    unstable.textContent = event.text.slice(settled.length);
     this.#follow();
   }
 

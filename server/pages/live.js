@@ -1,13 +1,13 @@
-/** One recording at a time: microphone → socket → captions, and what the user sees of it. */
+/** One recording at a time: microphone → stream → captions, and what the user sees of it. */
 
+import { LevelMeter, Microphone, MicrophoneError, Stream } from "../client/index.js";
+import { token } from "./access.js";
 import { clock } from "./clock.js";
-import { Microphone, MicrophoneError } from "./microphone.js";
 import { errorText } from "./notices.js";
-import { Stream, streamAddress } from "./stream.js";
 
 const WAITING_SECONDS_WARN = 3;
-const WAITING_SECONDS_MAX = 60; // the bound on audio this page keeps in memory
-const MUTE_SECONDS_WARN = 4;
+const KEEP_SECONDS = 120; // of audio, while the network is away
+const SILENT_SECONDS_WARN = 4;
 const FINISH_MS_MAX = 60000; // without a word from the server
 
 const STATES = {
@@ -15,17 +15,19 @@ const STATES = {
   asking: "Waiting for the microphone…",
   connecting: "Connecting…",
   listening: "Listening",
+  reconnecting: "Reconnecting…",
   finishing: "Finishing…",
   finished: "Finished",
   disconnected: "Disconnected",
 };
 
-const RUNNING = ["asking", "connecting", "listening", "finishing"];
+const RUNNING = ["asking", "connecting", "listening", "reconnecting", "finishing"];
+const RECORDING = ["connecting", "listening", "reconnecting"];
 
 export class Live {
   #captions;
   #notices;
-  #level;
+  #level = new LevelMeter(find("level"));
   #language;
   #model;
   #onChange;
@@ -33,24 +35,24 @@ export class Live {
   // Of the recording that runs, or ran last
   #microphone = null;
   #stream = null;
-  #samples = 0;
-  #mute = true; // no sample but zero so far
+  #isSilent = true; // no sample but zero so far
   #failed = false; // the server said why it ends
-  #done = false;
   #cancelled = false;
   #deadline = null;
   #screenLock = null;
+  #shownSeconds = -1;
+  #slowText = null;
 
-  constructor({ captions, notices, level, language, model, onChange }) {
+  constructor({ captions, notices, language, model, onChange }) {
     this.#captions = captions;
     this.#notices = notices;
-    this.#level = level;
     this.#language = language;
     this.#model = model;
     this.#onChange = onChange;
     find("record").addEventListener("click", () => this.#press());
+    find("mute").addEventListener("click", () => this.#mute(!this.#microphone.muted));
     language.addEventListener("change", () => {
-      if (this.#state === "listening") this.#stream.configure({ language: language.value });
+      if (this.#isRecording) this.#stream.configure({ language: language.value });
     });
     document.addEventListener("visibilitychange", () => this.#keepScreenOn());
   }
@@ -59,125 +61,136 @@ export class Live {
     return RUNNING.includes(this.#state);
   }
 
+  get #isRecording() {
+    return RECORDING.includes(this.#state);
+  }
+
   async #press() {
-    if (this.#state === "listening") return this.#finish();
     if (this.#state === "connecting") {
       this.#cancelled = true;
-      return this.#stream?.close();
+      return this.#stream.close();
     }
+    if (this.#isRecording) return this.#finish();
     return this.isRunning ? undefined : this.#start();
   }
 
   async #start() {
     this.#notices.clear("fallback");
-    this.#samples = 0;
-    this.#mute = true;
-    this.#failed = this.#done = this.#cancelled = false;
+    this.#isSilent = true;
+    this.#failed = this.#cancelled = false;
+    this.#shownSeconds = -1;
     find("lag-partial").textContent = find("lag-final").textContent = "–";
     find("summary").textContent = "";
     this.#enter("asking");
-    let address;
     try {
-      address = await streamAddress();
+      await token(); // so that a key is asked for before the microphone
+      const onTrouble = (trouble) => this.#onTrouble(trouble);
+      this.#microphone = await Microphone.open({ onTrouble });
     } catch (error) {
       this.#enter("idle");
-      this.#notices.show("server", "error", error.message, this.#again);
-      return;
-    }
-    try {
-      this.#microphone = await Microphone.open((text, over) => this.#onTrouble(text, over));
-    } catch (error) {
-      if (!(error instanceof MicrophoneError)) throw error;
-      this.#enter("idle");
-      this.#notices.show("microphone", "error", error.message);
+      const isMicrophone = error instanceof MicrophoneError;
+      const [key, again] = isMicrophone ? ["microphone", null] : ["server", this.#again];
+      const hope = error.code === "insecure" ? " Files can be transcribed all the same." : "";
+      this.#notices.show(key, "error", error.message + hope, again);
       return;
     }
     this.#enter("connecting");
+    this.#mute(false);
     this.#captions.begin();
-    const options = {
+    this.#open();
+    this.#microphone.begin((frame) => this.#feed(frame));
+  }
+
+  // Beside this page, also behind a proxy that adds a folder.
+  #open() {
+    const start = {
       sample_rate: this.#microphone.sampleRate,
       language: this.#language.value,
       word_times: "final",
     };
-    this.#stream = new Stream(address, options, this.#handlers());
-  }
-
-  #handlers() {
-    return {
-      opened: () => this.#microphone.begin((frame) => this.#feed(frame)),
-      ready: ({ model }) => {
-        this.#model.show(model);
-        this.#enter("listening");
-      },
+    this.#stream = new Stream("v1/stream", { start, token, keepSeconds: KEEP_SECONDS });
+    const handlers = {
+      state: ({ state }) => this.#follow(state),
+      ready: ({ model }) => this.#model.show(model),
       speech_started: () => this.#hear(true),
       speech_ended: () => this.#hear(false),
       partial: (event) => {
-        find("lag-partial").textContent = milliseconds(event.lag_ms);
+        find("lag-partial").textContent = milliseconds(event.behind_ms);
         this.#captions.partial(event);
       },
       final: (event) => {
-        find("lag-final").textContent = milliseconds(event.lag_ms);
+        find("lag-final").textContent = milliseconds(event.behind_ms);
         this.#captions.final(event);
         this.#onChange();
         this.#expectMore();
       },
+      restarted: (event) => this.#captions.restart(event),
       warning: (event) => this.#warn(event),
       error: (event) => this.#fail(event),
       done: ({ account }) => this.#account(account),
       closed: (event) => this.#onClose(event),
     };
+    for (const [type, handle] of Object.entries(handlers)) this.#stream.on(type, handle);
+  }
+
+  #follow(state) {
+    if (!this.#isRecording) return;
+    if (state === "open") this.#enter("listening");
+    if (state === "reconnecting") {
+      this.#hear(false);
+      this.#enter("reconnecting");
+    }
   }
 
   #feed({ pcm, peak }) {
     this.#stream.audio(pcm);
-    this.#samples += pcm.byteLength / 2;
     this.#level.push(peak);
-    find("clock").textContent = clock(this.#seconds);
+    const seconds = Math.floor(this.#stream.seconds);
     this.#watchSilence(peak);
+    if (seconds === this.#shownSeconds) return;
+    this.#shownSeconds = seconds;
+    find("clock").textContent = clock(seconds);
     this.#watchNetwork();
   }
 
-  get #seconds() {
-    return this.#microphone ? this.#samples / this.#microphone.sampleRate : 0;
-  }
-
   #watchSilence(peak) {
-    if (peak > 0 && this.#mute) {
-      this.#mute = false;
-      this.#notices.drop("mute");
-    } else if (this.#mute && Math.abs(this.#seconds - MUTE_SECONDS_WARN) < 0.02) {
+    if (peak > 0 && this.#isSilent) {
+      this.#isSilent = false;
+      this.#notices.drop("silent");
+    } else if (this.#isSilent && !this.#microphone.muted) {
+      if (Math.abs(this.#stream.seconds - SILENT_SECONDS_WARN) > 0.02) return;
       const text = "The microphone gives complete silence. Is it muted, or the wrong one?";
-      this.#notices.show("mute", "warning", text);
+      this.#notices.show("silent", "warning", text);
     }
   }
 
   #watchNetwork() {
     const waiting = this.#stream.waitingSeconds;
-    document.body.classList.toggle("slow", waiting > WAITING_SECONDS_WARN);
-    if (waiting > WAITING_SECONDS_MAX) {
-      const text = `The network took no audio for ${WAITING_SECONDS_MAX} s, so the recording ends.`;
-      this.#failed = true;
-      this.#notices.show("network", "error", text, this.#again);
-      this.#stream.close();
-      this.#over();
-    } else if (waiting > WAITING_SECONDS_WARN) {
-      const text = `The network is slow: ${Math.floor(waiting)} s of audio wait to be sent.`;
-      if (this.#slowText !== text) this.#notices.show("network", "warning", text);
-      this.#slowText = text;
-    } else if (this.#slowText) {
-      this.#slowText = null;
-      this.#notices.drop("network");
-    }
+    const isSlow = waiting > WAITING_SECONDS_WARN;
+    document.body.classList.toggle("slow", isSlow);
+    find("waiting").hidden = !isSlow;
+    find("waiting-seconds").textContent = `${Math.floor(waiting)} s`;
+    const fault = this.#state === "reconnecting" ? "is away" : "is slow";
+    const text = isSlow ? `The network ${fault}: audio is kept, and sent when it is back.` : null;
+    if (text === this.#slowText) return;
+    this.#slowText = text;
+    if (text) this.#notices.show("network", "warning", text);
+    else this.#notices.drop("network");
   }
-
-  #slowText = null;
 
   #hear(speaking) {
     document.body.classList.toggle("hearing", speaking);
   }
 
-  #onTrouble(text, over) {
-    if (this.#state !== "listening" && this.#state !== "connecting") return;
+  #mute(muted) {
+    this.#microphone.muted = muted;
+    find("mute").setAttribute("aria-pressed", String(muted));
+    document.body.classList.toggle("muted", muted);
+    this.#showState();
+  }
+
+  #onTrouble({ text, over }) {
+    if (!this.#isRecording) return;
     this.#notices.show("microphone", over ? "error" : "warning", text, over ? this.#again : null);
     if (over) this.#finish();
   }
@@ -204,7 +217,7 @@ export class Live {
     this.#enter("finishing");
     this.#hear(false);
     await this.#microphone.stop();
-    this.#stream.stop();
+    this.#stream.stop().catch(() => null); // `closed` says it
     this.#expectMore();
   }
 
@@ -216,7 +229,6 @@ export class Live {
   }
 
   #account({ received, transcribed, silence, dropped, sample_rate: rate }) {
-    this.#done = true;
     const seconds = (samples) => `${(samples / rate).toFixed(1)} s`;
     find("summary").textContent =
       `${seconds(received)} received · ${seconds(transcribed)} speech · ${seconds(silence)} silence`;
@@ -227,52 +239,59 @@ export class Live {
     this.#notices.show("account", "warning", text);
   }
 
-  #onClose({ code, reason, opened }) {
+  #onClose({ code, reason, opened, done, error }) {
     this.#over();
-    if (this.#done || this.#failed) {
-      this.#enter(this.#failed ? "disconnected" : "finished");
-      return;
-    }
-    this.#enter(this.#cancelled ? "idle" : "disconnected");
-    if (this.#cancelled) return;
+    if (this.#cancelled) return this.#enter("idle");
+    if (this.#failed || !done) this.#enter("disconnected");
+    else this.#enter("finished");
+    if (this.#failed || done) return undefined;
     const kept = this.#captions.isEmpty ? "" : " What was final is kept; the last words may be lost.";
-    const why = reason ? ` (${code}: ${reason})` : ` (${code})`;
-    const text = opened
-      ? `The connection to the server was lost${why}.${kept}`
-      : "The server cannot be reached. Is it running?";
-    this.#notices.show("server", "error", text, this.#again);
+    const why = error ? `: ${errorText(error)}.` : reason ? `: ${reason}.` : ` (${code}).`;
+    const away = reason || "The server cannot be reached. Is it running?";
+    const text = opened ? `The connection to the server was lost${why}${kept}` : away;
+    return this.#notices.show("server", "error", text, this.#again);
   }
 
   #over() {
     clearTimeout(this.#deadline);
     this.#hear(false);
-    this.#captions.end(this.#seconds);
-    this.#samples = 0;
+    this.#captions.end(this.#stream.seconds);
     this.#level.clear();
     this.#microphone.stop();
-    document.body.classList.remove("slow");
     this.#slowText = null;
+    this.#notices.drop("network");
+    find("waiting").hidden = true;
+    document.body.classList.remove("slow");
   }
 
   #enter(state) {
     this.#state = state;
     document.body.dataset.state = state;
-    find("state").textContent = STATES[state];
+    document.body.classList.toggle("recording", this.#isRecording);
     find("record-label").textContent = this.isRunning ? "Stop" : "Start";
     find("record").disabled = state === "asking" || state === "finishing";
+    find("mute").hidden = !this.#isRecording;
     document.title = state === "listening" ? "● Stentor" : "Stentor";
     if (state === "asking") find("clock").textContent = "";
+    this.#showState();
     this.#keepScreenOn();
     this.#onChange();
   }
 
+  #showState() {
+    const isMuted = this.#state === "listening" && this.#microphone.muted;
+    const text = isMuted ? "Muted" : STATES[this.#state];
+    if (find("state").textContent !== text) find("state").textContent = text;
+  }
+
   // A phone that darkens its screen stops the page, and with it the recording.
   async #keepScreenOn() {
-    if (this.#state !== "listening") {
+    if (!this.#isRecording) {
       await this.#screenLock?.release();
       this.#screenLock = null;
-    } else if (!document.hidden && "wakeLock" in navigator) {
+    } else if (!this.#screenLock && !document.hidden && "wakeLock" in navigator) {
       this.#screenLock = await navigator.wakeLock.request("screen").catch(() => null);
+      this.#screenLock?.addEventListener("release", () => (this.#screenLock = null));
     }
   }
 }

@@ -1,10 +1,17 @@
-/** The microphone's level as a strip of bars, the newest on the right. */
+/** How loud a frame is, and a strip of bars that shows it, the newest on the right. */
 
 const FLOOR_DB = 54;
 const BAR_PX = 3;
 const GAP_PX = 2;
 const SPOKEN_EVERY = 16; // frames between two values for assistive technology
 
+/** A peak, 0 to 1 of full scale, as 0 to 1 of what can be heard: 54 dB. */
+export function levelOf(peak) {
+  const db = 20 * Math.log10(Math.max(peak, 1e-6));
+  return Math.max(0, Math.min(1, 1 + db / FLOOR_DB));
+}
+
+/** On a canvas, in the canvas's own text colour. */
 export class LevelMeter {
   #canvas;
   #levels = [];
@@ -18,8 +25,7 @@ export class LevelMeter {
   }
 
   push(peak) {
-    const db = 20 * Math.log10(Math.max(peak, 1e-6));
-    const level = Math.max(0, Math.min(1, 1 + db / FLOOR_DB));
+    const level = levelOf(peak);
     this.#levels.push(level);
     const most = Math.ceil(this.#canvas.clientWidth / (BAR_PX + GAP_PX)) + 1;
     if (this.#levels.length > most) this.#levels.splice(0, this.#levels.length - most);

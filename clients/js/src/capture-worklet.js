@@ -1,11 +1,9 @@
-/** Microphone samples → mono pcm_s16le frames of 30 ms, with the peak of each. */
-
-const FRAME_SECONDS = 0.03;
+/** Microphone samples → mono pcm_s16le frames, with the peak of each; runs on the audio thread. */
 
 class Capture extends AudioWorkletProcessor {
-  constructor() {
+  constructor({ processorOptions: { frameMs } }) {
     super();
-    this.frame = new Int16Array(Math.round(sampleRate * FRAME_SECONDS));
+    this.frame = new Int16Array(Math.round((sampleRate * frameMs) / 1000));
     this.filled = 0;
     this.peak = 0;
     this.running = true;
@@ -41,4 +39,4 @@ class Capture extends AudioWorkletProcessor {
   }
 }
 
-registerProcessor("capture", Capture);
+registerProcessor("stentor-capture", Capture);

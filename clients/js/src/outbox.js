@@ -1,0 +1,86 @@
+/** What has been said to the server and may have to be said again: audio and controls, in order. */
+
+export class Outbox {
+  #letters = []; // {number, start, end, control, audio}: of a control `start` is `end`
+  #sampleBytes;
+  #taken = 0; // of this session, the number of the last message the server has
+
+  /** `sampleBytes` are those of one sample of all channels. */
+  constructor(sampleBytes) {
+    this.#sampleBytes = sampleBytes;
+    this.count = 0; // messages of this session
+    this.end = 0; // samples of the recording, from its beginning, as are all below
+    this.takenEnd = 0; // what the server has
+    this.start = 0; // what lies before it is gone
+  }
+
+  /** Returns the message. Throws a RangeError unless `pcm` holds whole samples. */
+  audio(pcm) {
+    const samples = pcm.byteLength / this.#sampleBytes;
+    if (!Number.isInteger(samples)) {
+      const whole = `whole samples of ${this.#sampleBytes} bytes`;
+      throw new RangeError(`audio must be ${whole}, got ${pcm.byteLength} bytes`);
+    }
+    const start = this.end;
+    this.end += samples;
+    return this.#add({ start, end: this.end, audio: pcm });
+  }
+
+  control(message) {
+    return this.#add({ start: this.end, end: this.end, control: message });
+  }
+
+  #add(letter) {
+    this.count += 1;
+    letter.number = this.count;
+    this.#letters.push(letter);
+    return letter;
+  }
+
+  /** The server has this session's messages up to that one. */
+  take(number) {
+    this.#taken = Math.max(this.#taken, number);
+    const last = this.#letters.findLast((letter) => letter.number <= this.#taken);
+    this.takenEnd = Math.max(this.takenEnd, last?.end ?? 0);
+  }
+
+  /** Forget what the server has and what lies before this sample. */
+  release(sample) {
+    const isNeeded = ({ number, end }) => number > this.#taken || end > sample;
+    const first = this.#letters.findIndex(isNeeded);
+    this.#letters.splice(0, first < 0 ? this.#letters.length : first);
+    this.start = this.#letters[0]?.start ?? this.end;
+  }
+
+  /** A marker has been answered. */
+  strike(id) {
+    const at = this.#letters.findIndex(({ control }) => control?.id === id);
+    if (at >= 0) this.#letters.splice(at, 1);
+  }
+
+  /** What this session still has to be sent. */
+  get untaken() {
+    return this.#letters.filter(({ number }) => number > this.#taken);
+  }
+
+  /**
+   * Begins another session with what lies after this sample, or after the first that is left.
+   * Returns where it begins.
+   */
+  restart(sample) {
+    const from = Math.max(sample, this.start);
+    const kept = this.#letters.filter(({ control, end }) =>
+      // What was configured is part of the new `start`.
+      control ? control.type !== "configure" && end >= from : end > from,
+    );
+    this.#letters = [];
+    this.count = this.#taken = 0;
+    for (const { control, audio, start, end } of kept) {
+      const cut = Math.max(0, from - start);
+      if (control) this.#add({ start, end, control });
+      else this.#add({ start: start + cut, end, audio: audio.slice(cut * this.#sampleBytes) });
+    }
+    this.start = this.takenEnd = from;
+    return from;
+  }
+}
