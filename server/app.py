@@ -4,6 +4,7 @@ import contextlib
 import gc
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
@@ -18,8 +19,9 @@ from server.access.gate import TOKEN_FIELD, Gate
 from server.access.guard import Guard
 from server.access.keyring import Keyring
 from server.access.reach import reach_of
+from server.closing import turn_away
 from server.config import Config
-from server.connection import Connection, turn_away
+from server.connection import Connection
 from server.metrics import Metrics
 from server.openapi import document
 from server.protocols import PROTOCOLS
@@ -38,6 +40,7 @@ from server.rest import (
     tokens,
 )
 from server.rest.upload import Uploads
+from server.sessions import Guest, Sessions
 from server.webhooks import Webhooks
 from streaming.errors import TranscriptionError
 
@@ -66,6 +69,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
     )
 
     webhooks = Webhooks(config.fetch, config.jobs)
+    sessions = Sessions(engine, config.limits, metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -83,7 +87,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
     defaults = config.session
     routes: list[BaseRoute] = [
         *(
-            WebSocketRoute(path, _socket(protocol, config, engine, gate, webhooks))
+            WebSocketRoute(path, _socket(protocol, config, sessions, gate, webhooks))
             for protocol in PROTOCOLS
             for path in protocol.paths
         ),
@@ -110,31 +114,28 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
 
 
 def _socket(
-    protocol: type[WireProtocol], config: Config, engine: Engine, gate: Gate, webhooks: Webhooks
+    protocol: type[WireProtocol], config: Config, sessions: Sessions, gate: Gate, webhooks: Webhooks
 ) -> Callable[[WebSocket], object]:
     async def endpoint(socket: WebSocket) -> None:
         offered = tuple(socket.scope.get("subprotocols", ()))
         query = {k: v for k, v in socket.query_params.items() if k != TOKEN_FIELD}
-        with contextlib.ExitStack() as places:
-            try:
-                caller = await gate.socket(socket)
-                limits = caller.within(config.limits)
-                wire = protocol(
-                    Handshake(
-                        query,
-                        socket.path_params,
-                        offered,
-                        config.session,
-                        limits,
-                        engine.backend.languages,
-                    )
-                )
-                connection = Connection(socket, wire, engine, webhooks)
-                places.enter_context(gate.place(caller, connection.end))
-            except TranscriptionError as error:
-                await turn_away(socket, protocol(Handshake(query, offered=offered)), error)
-                return
-            await connection.run()
+        try:
+            caller = await gate.socket(socket)
+        except TranscriptionError as error:
+            await turn_away(socket, protocol(Handshake(query, offered=offered)), error)
+            return
+        wire = protocol(
+            Handshake(
+                query,
+                socket.path_params,
+                offered,
+                config.session,
+                caller.within(config.limits),
+                sessions.engine.backend.languages,
+            )
+        )
+        guest = Guest(caller.key, partial(gate.place, caller))
+        await Connection(socket, wire, sessions, guest, webhooks).run()
 
     return endpoint
 

@@ -9,8 +9,8 @@ from functools import partial
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from batch.engine import Engine
 from batch.stream import Stream
+from server import closing
 from server.patience import Patience
 from server.protocols.base import (
     Audio,
@@ -20,10 +20,13 @@ from server.protocols.base import (
     Mark,
     Message,
     Reply,
+    Resume,
     Start,
     Stop,
     WireProtocol,
 )
+from server.protocols.resumption import ResumedElsewhere
+from server.sessions import Guest, Live, Sessions
 from server.webhooks import Webhooks
 from server.websocket import EAR
 from streaming.errors import (
@@ -52,21 +55,23 @@ class Connection:
         self,
         socket: WebSocket,
         protocol: WireProtocol,
-        engine: Engine,
+        sessions: Sessions,
+        guest: Guest | None = None,
         webhooks: Webhooks | None = None,
     ) -> None:
         # for the connection's life
         self.socket = socket
         self.protocol = protocol
-        self.engine = engine
+        self.sessions = sessions
+        self.guest = guest or Guest()
         self.webhooks = webhooks
         self.limits = protocol.limits
         self.session = str(uuid.uuid4())
         self.loop = asyncio.get_running_loop()
-        self.ends_at = self.loop.time() + self.limits.session_seconds_max
         # as it goes
+        self.ends_at = self.loop.time() + self.limits.session_seconds_max
         self.patience = Patience(self.limits.start_seconds_max, self.ends_at)
-        self.stream: Stream | None = None
+        self.live: Live | None = None
         self.writer: asyncio.Task[None] | None = None
         self.beater: asyncio.Task[None] | None = None
         self.audible = range(0)  # lengths of messages that are audio; see WireProtocol
@@ -81,18 +86,28 @@ class Connection:
         self.ending = error
         self.patience.interrupt()
 
+    def yield_to_newer(self, error: TranscriptionError) -> None:
+        self._let_go()
+        if self.beater is not None:
+            self.beater.cancel()
+        self.end(error)
+
     async def run(self) -> None:
         await self.socket.accept(subprotocol=self.protocol.subprotocol)
+        is_lost = False
         try:
             await self._serve()
-            await close(self.socket, self.protocol, self.error)
+            await closing.close(self.socket, self.protocol, self.error)
+            if self.live is not None and self.live.resumption is not None:
+                is_lost = not await closing.is_answered(self.socket)
         except WebSocketDisconnect:
+            is_lost = not closing.has_parted(self.socket)
             logger.info("session %s: the client has gone", self.session)
         except SlowReader:
+            is_lost = True
             logger.warning("session %s: the client does not read; dropped", self.session)
         finally:
-            if self.stream is not None:
-                self.stream.abandon()
+            self._leave(is_lost=is_lost)
             for task in filter(None, (self.beater, self.writer)):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, SlowReader):
@@ -105,14 +120,36 @@ class Connection:
         try:
             await self._read()
             if self.writer is not None:
-                await self.writer
+                await asyncio.wait([self.writer])
+                if not self.writer.cancelled():
+                    self.writer.result()
         except (WebSocketDisconnect, SlowReader):
             raise
         except Exception:
             logger.exception("session %s failed", self.session)
             self.error = TranscriptionError(f"internal error; session {self.session}")
             self.is_error_told = False
+        is_told = isinstance(self.error, ResumedElsewhere)
+        if isinstance(self.ending, ResumedElsewhere) and not is_told:
+            self.error, self.is_error_told = self.ending, False
         await self._tell_error()
+
+    # ---- the end
+
+    def _let_go(self) -> Live | None:
+        live, self.live = self.live, None
+        if live is not None:
+            live.is_stopped, live.error = self.is_stopped, self.error
+        return live
+
+    def _leave(self, *, is_lost: bool) -> None:
+        live = self._let_go()
+        if live is None:
+            return
+        if is_lost and live.resumption is not None:
+            self.sessions.hold(live)
+        else:
+            self.sessions.end(live, "it was ended by its client, or with `done`")
 
     # ---- in
 
@@ -134,6 +171,10 @@ class Connection:
         count = 0
         while not (self.is_stopped or self.error or self.ending or self._is_written()):
             message = await self._receive()
+            if self.ending is not None:  # what comes now may be another connection's to take
+                return
+            if self.live is not None and self.live.resumption is not None:
+                self.live.resumption.messages += 1
             await self._take(partial(self.protocol.decode, message))
             self._look_again()
             self._check_outbox()
@@ -145,8 +186,8 @@ class Connection:
     def _look_again(self) -> None:
         """What a message may have changed."""
         self.audible = self.protocol.audible
-        if self.beater is None and self.stream is not None and self.protocol.beat_seconds:
-            self.beater = asyncio.create_task(self._beat(self.stream))
+        if self.beater is None and self.live is not None and self.protocol.beat_seconds:
+            self.beater = asyncio.create_task(self._beat(self.live.stream))
 
     async def _take(self, commands: Callable[[], Iterable[Command]]) -> None:
         try:
@@ -168,12 +209,14 @@ class Connection:
         data: bytes | None = message.get("bytes")
         return text if text is not None else data or b""
 
-    def _hear(self, stream: Stream, data: bytes) -> bool:
+    def _hear(self, live: Live, data: bytes) -> bool:
         """Audio straight from the network, if nothing that came before it waits. Nearly all of it
         comes this way, which wakes no task. False leaves it to `_read_on`, as all that is odd."""
+        stream = live.stream
         if (
             len(data) not in self.audible
             or not self.patience.is_waiting
+            or self.live is not live
             or self._is_written()
             or stream.is_full()
             or len(stream.events) > self.limits.outbox_messages_max
@@ -186,6 +229,9 @@ class Connection:
         except Exception as fault:
             self.fault = fault
             return False
+        if live.resumption is not None:
+            live.resumption.messages += 1
+            live.resumption.audio_bytes += len(data)
         self.patience.begin()
         return True
 
@@ -195,7 +241,7 @@ class Connection:
     def _why_timed_out(self) -> TimedOut:
         if self.loop.time() >= self.ends_at:
             return Expired(f"a session may last {self.limits.session_seconds_max:g} s")
-        if self.stream is None:
+        if self.live is None:
             return TimedOut(f"no start within {self.limits.start_seconds_max:g} s")
         return TimedOut(f"no message for {self.limits.idle_seconds_max:g} s")
 
@@ -206,11 +252,17 @@ class Connection:
         if isinstance(command, Reply):
             await self._send([command.message])
             return
-        stream = self.stream
-        assert stream is not None  # the protocol refuses anything before a start
+        if isinstance(command, Resume):
+            await self._resume(command)
+            return
+        live = self.live
+        assert live is not None  # the protocol refuses anything before a start
+        stream = live.stream
         match command:
             case Audio(data=data, channel=channel):
                 stream.feed(data, channel)
+                if live.resumption is not None:
+                    live.resumption.audio_bytes += len(data)
                 if stream.is_full():
                     await stream.room()
             case Configure(options=options):
@@ -225,13 +277,9 @@ class Connection:
                 stream.close(channel)
 
     async def _start(self, command: Start) -> None:
-        self.stream = self.engine.open(
-            command.audio,
-            command.options,
-            is_spooled=command.is_spooled,
-            is_apart=command.is_apart,
-        )
-        model = self.engine.backend.info
+        live = self.sessions.open(self.session, command, self.guest, self, self.ends_at)
+        self.live = live
+        model = self.sessions.engine.backend.info
         logger.info(
             "session %s: %s, %d Hz, %d channels",
             self.session,
@@ -240,28 +288,46 @@ class Connection:
             command.audio.channels,
         )
         await self._send(self.protocol.ready(self.session, model, command))
-        self.writer = asyncio.create_task(self._write(self.stream))
+        self._carry(live)
+
+    async def _resume(self, command: Resume) -> None:
+        live = await self.sessions.take(command, self.guest, self)
+        assert live.resumption is not None
+        self.live, self.session = live, live.id
+        self.is_stopped, self.error = live.is_stopped, live.error
+        self.ends_at = self.patience.until = live.ends_at
+        await self._send(command.adopt(live.resumption))
+        if live.resumption.is_done:
+            self.is_stopped = True
+        else:
+            self._carry(live)
+
+    def _carry(self, live: Live) -> None:
+        """From now on what the stream tells is sent, and what the client says is for it."""
+        if self.live is not live:  # another connection has taken it over meanwhile
+            return
+        self.writer = live.writer = asyncio.create_task(self._write(live.stream))
         self.writer.add_done_callback(lambda _: self.patience.interrupt())
         self.limits = self.protocol.limits
         self.patience.change(self.limits.idle_seconds_max)
         self._look_again()
         extensions = self.socket.scope.get("extensions", {})
         if EAR in extensions and self.audible:
-            extensions[EAR]["hear_with"](partial(self._hear, self.stream))
+            extensions[EAR]["hear_with"](partial(self._hear, live))
 
     async def _object(self, error: TranscriptionError) -> None:
         """Say what is wrong. It ends the recording, but for a bad message that is forgiven; what
         was accepted before is still transcribed."""
         logger.info("session %s: %s: %s", self.session, error.code, error.message)
-        is_begun = self.stream is not None
+        is_begun = self.live is not None
         if is_begun and self.protocol.forgives and isinstance(error, BadMessage):
             await self._send(self.protocol.refuse(error, fatal=False))
             return
         self.error = error
         if not (is_begun and self.protocol.errors_last):
             await self._tell_error()
-        if self.stream is not None:
-            self.stream.close()
+        if self.live is not None:
+            self.live.stream.close()
 
     async def _tell_error(self) -> None:
         if self.error is not None and not self.is_error_told:
@@ -275,13 +341,14 @@ class Connection:
         while True:
             try:
                 async for event in stream:
+                    messages = self.protocol.encode(event)  # counts it, before there is a wait
                     if isinstance(event, Done):
                         if self.beater is not None:
                             self.beater.cancel()
                         if not (self.is_stopped or self.error):
                             self.error = GoingAway("the server is shutting down")
                         await self._tell_error()
-                    await self._send(self.protocol.encode(event))
+                    await self._send(messages)
                     self._check_outbox()
                 return
             except TranscriptionError as error:
@@ -299,7 +366,7 @@ class Connection:
         self.beater = None
 
     def _check_outbox(self) -> None:
-        waiting = 0 if self.stream is None else len(self.stream.events)
+        waiting = 0 if self.live is None else len(self.live.stream.events)
         if waiting > self.limits.outbox_messages_max:
             raise SlowReader
 
@@ -313,25 +380,3 @@ class Connection:
                         await self.socket.send_bytes(message)
             except TimeoutError:
                 raise SlowReader from None
-
-
-async def close(
-    socket: WebSocket, protocol: WireProtocol, error: TranscriptionError | None
-) -> None:
-    code, reason = protocol.closing(error)
-    # RFC 6455 §5.5: a control frame holds 125 bytes, two of them the code.
-    await socket.close(code, reason.encode()[:120].decode(errors="ignore"))
-
-
-async def turn_away(socket: WebSocket, protocol: WireProtocol, error: TranscriptionError) -> None:
-    """Accepted first: browsers show nothing of a refused handshake, and SDKs want to be told why
-    in the protocol's own words."""
-    with contextlib.suppress(WebSocketDisconnect):
-        await socket.accept(subprotocol=protocol.subprotocol)
-        for message in protocol.refuse(error, fatal=True):
-            await (
-                socket.send_text(message)
-                if isinstance(message, str)
-                else socket.send_bytes(message)
-            )
-        await close(socket, protocol, error)

@@ -22,6 +22,14 @@ class Limits(Options):
     """Events that may wait for a client that reads slowly."""
     send_seconds_max: Annotated[float, Field(gt=0)] = 10.0
     """Time for the client to take one message."""
+    resume_seconds_max: Annotated[float, Field(ge=0, le=3600)] = 30.0
+    """Time for which a session is kept whose connection was lost; 0: not at all."""
+    resume_events_max: Annotated[int, Field(ge=1)] = 200
+    """Events of a session that are kept to be told again."""
+    resume_sessions_max: Annotated[int, Field(ge=1)] = 1000
+    """Sessions kept without a connection; one more ends the one that has waited longest."""
+    resume_key_sessions_max: Annotated[int, Field(ge=1)] = 200
+    """The same, of one key."""
     shutdown_seconds_max: Annotated[int, Field(ge=0)] = 20
     """Time for open utterances to be finished when the server is told to stop."""
 

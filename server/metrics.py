@@ -36,6 +36,7 @@ class Metrics:
         self.decode_seconds = 0.0
         self.audio_seconds = 0.0
         self._count_streams()
+        self._count_sessions()
         self._count_requests()
         self._time()
 
@@ -61,6 +62,25 @@ class Metrics:
             "Speech that could not be transcribed, in samples at 16 kHz.",
             registry=self.registry,
         )
+
+    def _count_sessions(self) -> None:
+        self.held = Gauge(
+            "stentor_sessions_held",
+            "Sessions that wait for a connection, theirs being lost.",
+            registry=self.registry,
+        )
+        self.resumed = Counter(
+            "stentor_sessions_resumed",
+            "Sessions with which another connection went on.",
+            registry=self.registry,
+        )
+        given_up = Counter(
+            "stentor_sessions_given_up",
+            "Sessions whose client did not come back in time.",
+            labelnames=["why"],
+            registry=self.registry,
+        )
+        self.given_up = {why: given_up.labels(why) for why in ("grace", "room")}
 
     def _count_requests(self) -> None:
         kind: Any = {"labelnames": ["kind"], "registry": self.registry}

@@ -28,6 +28,10 @@ http11.MAX_LINE_LENGTH = HEAD_BYTES_MAX
 Ear = Callable[[bytes], bool]
 EAR = "stentor.ear"  # the extension in the scope of a connection with which an ear is given
 
+# How the client has closed, which ASGI does not tell: `code()` is that of its close frame, None
+# where it sent none; `gone` is set when the connection has ended.
+CLOSING = "stentor.closing"
+
 UNREAD_BYTES_MAX = 256 << 10
 # What waits to be taken by the application, at most, before reading is paused: half a MB.
 SHORT_BYTES_MAX, WAITING_MAX = 16 << 10, 32
@@ -51,15 +55,25 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self.short_max = min(SHORT_BYTES_MAX, config.ws_max_size)
         self.is_between_frames = False
         self.ear: Ear | None = None
+        self.gone = asyncio.Event()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if not self.close_sent:  # the handshake was right
             self.scope["extensions"][EAR] = {"hear_with": self.hear_with}
+            self.scope["extensions"][CLOSING] = {"code": self.close_code, "gone": self.gone}
 
     def hear_with(self, ear: Ear) -> None:
         """From now on; messages that wait already are taken first, by `receive`."""
         self.ear = ear
+
+    def close_code(self) -> int | None:
+        received = self.conn.close_rcvd
+        return None if received is None else received.code
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.gone.set()
 
     def data_received(self, data: bytes) -> None:
         if self.is_between_frames:

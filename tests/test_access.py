@@ -273,7 +273,9 @@ async def test_streams_are_counted_for_each_key(keyed: Keyed) -> None:
     narrow = {"authorization": keyed.make("narrow", streams_max=1)}
     async with connected(keyed.url, additional_headers=narrow) as first:
         await first.start()
-        second = await refused(keyed.url, additional_headers=narrow)
+        async with connected(keyed.url, additional_headers=narrow) as second:
+            await second.say("start")
+            await second.closed()
         assert (second.error["code"], second.close_code) == ("too_many_streams", 1008)
         web = {"authorization": keyed.keys["web"]}
         async with connected(keyed.url, additional_headers=web) as other:

@@ -14,8 +14,11 @@ from starlette.websockets import WebSocket
 from batch.engine import Engine
 from batch.stream import Stream
 from server.connection import Connection
+from server.limits import Limits
+from server.metrics import Metrics
 from server.protocols.base import Handshake
 from server.protocols.native import Native
+from server.sessions import Sessions
 from server.websocket import BoundedWebSocket
 
 FRAME = bytes(640)
@@ -23,9 +26,11 @@ FRAME = bytes(640)
 
 @pytest.fixture
 async def url(engine: Engine) -> AsyncIterator[str]:
+    sessions = Sessions(engine, Limits(), Metrics())
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
-        await Connection(socket, Native(Handshake()), engine).run()
+        await Connection(socket, Native(Handshake()), sessions).run()
 
     config = uvicorn.Config(
         app,

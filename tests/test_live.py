@@ -12,7 +12,7 @@ from tests.wire import FRAME, Client, Event, adds_up, transcribed
 WORD = {"text", "start", "end", "confidence", "stable"}
 SPOKEN = {"type", "utterance", "channel", "start", "end", "text", "words", "language", "lag_ms"}
 FIELDS = {
-    "ready": {"type", "session", "protocol", "model", "options"},
+    "ready": {"type", "session", "protocol", "model", "options", "resume"},
     "speech_started": {"type", "channel", "at"},
     "speech_ended": {"type", "channel", "at"},
     "partial": SPOKEN | {"stable"},

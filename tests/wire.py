@@ -64,6 +64,12 @@ class Client:
         await self.say("start", **fields)
         return await self.wait_for("ready")
 
+    async def resume(self, ready: Event, seq: int, **fields: object) -> Event:
+        """Go on with the session of that `ready`, the last event seen being number `seq`."""
+        known = {"session": ready["session"], "token": ready["resume"]["token"], "seq": seq}
+        await self.say("resume", **{**known, **fields})
+        return await self.wait_for("resumed")
+
     async def audio(self, data: bytes) -> None:
         if self.packed:
             await self.say("audio", audio=data)
@@ -116,6 +122,15 @@ class Client:
 
     def text(self, channel: int = 0) -> str:
         return " ".join(event["text"] for event in self.finals(channel) if event["text"])
+
+    @property
+    def seq(self) -> int:
+        """The number of the last event, of a session that can be resumed."""
+        return max((event.get("seq", 0) for event in self.events), default=0)
+
+    def vanish(self) -> None:
+        """Break the connection off without a word."""
+        self.socket.transport.abort()
 
     @property
     def account(self) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 from batch.backends.base import ModelInfo
 from server.limits import Limits
+from server.protocols.resumption import Resumption
 from streaming.errors import TranscriptionError
 from streaming.events import Event
 from streaming.options import AudioFormat, SessionOptions
@@ -17,12 +18,28 @@ Message = str | bytes
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """`is_spooled`, `is_apart`: see Engine.open."""
+    """`is_spooled`, `is_apart`: see Engine.open. `resumption`: of a session that outlives its
+    connection."""
 
     audio: AudioFormat
     options: SessionOptions
     is_spooled: bool = False
     is_apart: bool = False
+    resumption: Resumption | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Instead of a start: go on with a session whose connection was lost.
+
+    `seen`: the number of the last event that the client has seen. `adopt` makes the dialect that
+    asks the session's own, and gives what is to be said first.
+    """
+
+    session: str
+    token: str
+    seen: int
+    adopt: Callable[[Resumption], Iterable[Message]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +89,7 @@ class Reply:
     message: Message
 
 
-Command = Reply | Start | Audio | Configure | Finalize | Mark | Stop
+Command = Reply | Start | Resume | Audio | Configure | Finalize | Mark | Stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgpack
@@ -17,13 +18,15 @@ from server.protocols.base import (
     Handshake,
     Mark,
     Message,
+    Resume,
     Start,
     Stop,
 )
 from server.protocols.native_events import describe
+from server.protocols.resumption import ACK_SECONDS, Resumption
 from server.validation import Language, bad_message
 from streaming.errors import BadAudio, BadMessage, TranscriptionError
-from streaming.events import Event, TurnEnded
+from streaming.events import Done, Event, TurnEnded
 from streaming.options import AudioFormat, SessionOptions
 
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -51,8 +54,17 @@ class Typed(Strict):
     type: str
 
 
-StartMessage = create_model("StartMessage", __base__=Typed, **_FORMAT, **_OPTIONS)
+StartMessage = create_model(
+    "StartMessage", __base__=Typed, resumable=(bool, False), **_FORMAT, **_OPTIONS
+)
 ConfigureMessage = create_model("ConfigureMessage", __base__=Typed, **_OPTIONS)
+
+
+class ResumeMessage(Strict):
+    type: Literal["resume"]
+    session: Annotated[str, Field(max_length=100)]
+    token: Annotated[str, Field(max_length=100)]
+    seq: Annotated[int, Field(ge=0)]
 
 
 class FinalizeMessage(Strict):
@@ -75,6 +87,7 @@ class AudioMessage(Strict):
 
 TYPES: dict[str, type[BaseModel]] = {
     "start": StartMessage,
+    "resume": ResumeMessage,
     "configure": ConfigureMessage,
     "finalize": FinalizeMessage,
     "marker": MarkerMessage,
@@ -86,7 +99,6 @@ class Native:
     paths: ClassVar[tuple[str, ...]] = ("/v1/stream",)
     forgives: ClassVar[bool] = True
     errors_last: ClassVar[bool] = False
-    beat_seconds: ClassVar[float] = 0.0
 
     def __init__(self, handshake: Handshake) -> None:
         self.query = handshake.query
@@ -96,6 +108,7 @@ class Native:
         self.packed = self.subprotocol == MSGPACK
         self.options = handshake.options
         self.audio: AudioFormat | None = None
+        self.resumption: Resumption | None = None
 
     # ---- in
 
@@ -162,6 +175,10 @@ class Native:
             case StopMessage():
                 self._started("stop")
                 return Stop()
+            case ResumeMessage(session=session, token=token, seq=seen):
+                if self.audio is not None:
+                    raise BadMessage("resume after start: it comes instead", field="type")
+                return Resume(session, token, seen, partial(self._adopt, session, seen))
         options = {k: v for k, v in given.items() if k in SessionOptions.model_fields}
         if isinstance(message, ConfigureMessage):
             self._started("configure")
@@ -171,7 +188,23 @@ class Native:
         self.options = self._merged(options, fields)
         audio = {k: v for k, v in given.items() if k in AudioFormat.model_fields}
         self.audio = AudioFormat(**audio)
-        return Start(self.audio, self.options)
+        if given.get("resumable") and self.limits.resume_seconds_max:
+            self.resumption = Resumption(
+                self.audio,
+                self.options,
+                grace_seconds=self.limits.resume_seconds_max,
+                events_max=self.limits.resume_events_max,
+            )
+        return Start(self.audio, self.options, resumption=self.resumption)
+
+    def _adopt(self, session: str, seen: int, resumption: Resumption) -> Iterable[Message]:
+        told = resumption.since(seen)
+        self.resumption, self.audio = resumption, resumption.audio
+        self.options = resumption.options
+        counts = {"seq": resumption.seq, **_taken(resumption)}
+        yield self._message("resumed", {"session": session, **counts})
+        for number, event in told:
+            yield from self._told(event, number)
 
     def _merged(self, options: dict[str, Any], fields: dict[str, Any]) -> SessionOptions:
         """The options with what was given; within `endpointing` too, what is left out stays."""
@@ -199,6 +232,8 @@ class Native:
 
     def configured(self, options: SessionOptions) -> None:
         self.options = options
+        if self.resumption is not None:
+            self.resumption.options = options
 
     # ---- out
 
@@ -217,14 +252,21 @@ class Native:
             "protocol": "stentor.v1",
             "model": asdict(model),
             "options": {**start.audio.model_dump(mode="json"), **options},
+            "resume": None if self.resumption is None else _resumable(self.resumption),
         }
         return [self._message("ready", fields)]
 
     def encode(self, event: Event) -> Iterable[Message]:
+        return self._told(event, self.resumption.number(event) if self.resumption else None)
+
+    def _told(self, event: Event, number: int | None) -> list[Message]:
         if isinstance(event, TurnEnded):
-            return ()  # here an utterance is an utterance
+            return []  # here an utterance is an utterance
         kind, fields = describe(event, self.options.word_times)
-        return [self._message(kind, fields)]
+        if self.resumption is None:
+            return [self._message(kind, fields)]
+        last_ack = self._ack(self.resumption) if isinstance(event, Done) else []
+        return [*last_ack, self._message(kind, {"seq": number, **fields})]
 
     def refuse(self, error: TranscriptionError, *, fatal: bool) -> Iterable[Message]:
         fields = {
@@ -237,14 +279,33 @@ class Native:
         }
         return [self._message("error", fields)]
 
+    @property
+    def beat_seconds(self) -> float:
+        return 0.0 if self.resumption is None else ACK_SECONDS
+
     def beat(self, received: int) -> Iterable[Message]:
-        return ()
+        return [] if self.resumption is None else self._ack(self.resumption)
+
+    def _ack(self, resumption: Resumption) -> list[Message]:
+        return [self._message("ack", _taken(resumption))]
 
     def notice(self) -> None:
         return None
 
     def closing(self, error: TranscriptionError | None) -> tuple[int, str]:
         return (1000, "") if error is None else (error.close_code, error.message)
+
+
+def _resumable(resumption: Resumption) -> dict[str, Any]:
+    return {
+        "token": resumption.token,
+        "grace_seconds": resumption.grace_seconds,
+        "ack_seconds": ACK_SECONDS,
+    }
+
+
+def _taken(resumption: Resumption) -> dict[str, int | None]:
+    return {"messages": resumption.messages, "samples": resumption.samples}
 
 
 def _longest(audio: AudioFormat) -> int:

@@ -1,0 +1,53 @@
+"""The end of a WebSocket: closing it, turning a client away, and how the client has closed."""
+
+import asyncio
+import contextlib
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from server.protocols.base import WireProtocol
+from server.websocket import CLOSING
+from streaming.errors import TranscriptionError
+
+ANSWER_SECONDS_MAX = 10.0
+# RFC 6455 §7.4.1: the client has finished, its page has been left, it has said no code.
+PARTINGS = (1000, 1001, 1005)
+
+
+async def close(
+    socket: WebSocket, protocol: WireProtocol, error: TranscriptionError | None
+) -> None:
+    code, reason = protocol.closing(error)
+    # RFC 6455 §5.5: a control frame holds 125 bytes, two of them the code.
+    await socket.close(code, reason.encode()[:120].decode(errors="ignore"))
+
+
+async def turn_away(socket: WebSocket, protocol: WireProtocol, error: TranscriptionError) -> None:
+    """Accepted first: browsers show nothing of a refused handshake, and SDKs want to be told why
+    in the protocol's own words."""
+    with contextlib.suppress(WebSocketDisconnect):
+        await socket.accept(subprotocol=protocol.subprotocol)
+        for message in protocol.refuse(error, fatal=True):
+            await (
+                socket.send_text(message)
+                if isinstance(message, str)
+                else socket.send_bytes(message)
+            )
+        await close(socket, protocol, error)
+
+
+def has_parted(socket: WebSocket) -> bool:
+    """Whether the client has closed because it wanted no more; else the connection was lost."""
+    wire = socket.scope.get("extensions", {}).get(CLOSING)
+    return wire is None or wire["code"]() in PARTINGS
+
+
+async def is_answered(socket: WebSocket) -> bool:
+    """Whether the client answers our closing, and so has heard all that came before it."""
+    wire = socket.scope.get("extensions", {}).get(CLOSING)
+    if wire is None:
+        return True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            await wire["gone"].wait()
+    return wire["code"]() is not None
