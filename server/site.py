@@ -17,6 +17,7 @@ CLIENT: Final = Path(__file__).parents[1] / "clients" / "js" / "src"
 def routes() -> list[BaseRoute]:
     return [
         _page("/", "index.html"),
+        _page("/monitor", "monitor.html"),
         Mount("/pages", StaticFiles(directory=PAGES)),
         # Pages of other sites may load it; what it may then reach, the gate decides.
         Mount("/client", CORSMiddleware(StaticFiles(directory=CLIENT), allow_origins=["*"])),

@@ -43,7 +43,7 @@ def test_every_route_is_behind_the_gate_but_those_that_are_open(backend: Whisper
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/healthz", "/readyz", "/health", "/pages/app.js", "/client/index.js"]
+    "path", ["/", "/monitor", "/healthz", "/readyz", "/health", "/pages/app.js", "/client/index.js"]
 )
 def test_probes_and_the_page_need_no_key(keyed: Keyed, path: str) -> None:
     with keyed.client() as client:

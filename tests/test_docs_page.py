@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.browser import ARTEFACTS, chromium, opened
 from tests.conftest import Recording
-from tests.test_page import ARTEFACTS, chromium, opened, pytestmark
 
-__all__ = ["chromium", "pytestmark"]
+__all__ = ["chromium"]
+
+pytestmark = pytest.mark.browser
 
 
 async def begun(page: Page, operation: str) -> None:

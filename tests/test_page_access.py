@@ -6,8 +6,8 @@ import pytest
 from playwright.async_api import expect
 
 from tests.access_rigs import WRONG, Keyed, keyed
+from tests.browser import chromium, microphone, opened, voice
 from tests.conftest import Recording
-from tests.test_page import chromium, microphone, opened, voice
 
 __all__ = ["chromium", "keyed", "voice"]
 

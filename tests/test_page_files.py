@@ -9,9 +9,9 @@ import httpx
 import pytest
 from playwright.async_api import Dialog, Locator, Page, expect
 
+from tests.browser import ARTEFACTS, chromium, downloaded, opened
 from tests.conftest import Recording, free_port, running_server, stop_server
 from tests.file_server import quiet, wave_of
-from tests.test_page import ARTEFACTS, chromium, downloaded, opened
 
 __all__ = ["chromium"]
 

@@ -21,6 +21,7 @@ from streaming.errors import TranscriptionError
 OPEN: Final = frozenset(
     {
         "/",
+        "/monitor",
         "/docs",
         "/openapi.json",
         "/healthz",

@@ -1,6 +1,7 @@
 /** The transcript on the page: partials that come and go, finals that stay. */
 
 import { clock } from "./clock.js";
+import { make } from "./elements.js";
 import { render } from "./words.js";
 
 const NEAR_BOTTOM_PX = 80;
@@ -44,7 +45,7 @@ export class Captions {
     this.#empty.hidden = true;
     if (this.#segments.length) {
       const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-      this.#finals.append(note("break", `New recording, ${time}`));
+      this.#finals.append(make("p", "break", `New recording, ${time}`));
     }
     this.#follow(true);
   }
@@ -78,7 +79,7 @@ export class Captions {
     let row = this.#open.get(key);
     if (!row) {
       row = line("partial", this.#offset + event.start);
-      row.lastChild.append(part("stable", ""), part("unstable", ""));
+      row.lastChild.append(make("span", "stable"), make("span", "unstable"));
       this.#open.set(key, row);
       this.#partials.append(row);
     }
@@ -97,7 +98,7 @@ export class Captions {
     const row = line("final", segment.start);
     row.lastChild.append(render(segment.text, segment.words));
     if (segment.language && segment.language !== this.#language) {
-      row.firstChild.append(part("code", segment.language));
+      row.firstChild.append(make("span", "code", segment.language));
       this.#language = segment.language;
     }
     this.#finals.append(row);
@@ -107,7 +108,7 @@ export class Captions {
   /** The place of speech that the server heard and could not transcribe. */
   gap({ start, end }) {
     const from = clock(this.#offset + start);
-    this.#finals.append(note("gap", `${from} – ${clock(this.#offset + end)} not transcribed`));
+    this.#finals.append(make("p", "gap", `${from} – ${clock(this.#offset + end)} not transcribed`));
     this.#follow();
   }
 
@@ -150,25 +151,10 @@ export class Captions {
 
 /** A row of a transcript: its time, which is no part of what is read aloud, and its text. */
 export function line(className, start) {
-  const row = document.createElement("p");
-  row.className = className;
-  const time = part("time", clock(start));
+  const row = make("p", className);
+  const time = make("span", "time", clock(start));
   time.setAttribute("aria-hidden", "true");
-  row.append(time, part("text", ""));
-  return row;
-}
-
-function part(className, text) {
-  const span = document.createElement("span");
-  span.className = className;
-  span.textContent = text;
-  return span;
-}
-
-function note(className, text) {
-  const row = document.createElement("p");
-  row.className = className;
-  row.textContent = text;
+  row.append(time, make("span", "text"));
   return row;
 }
 

@@ -1,6 +1,7 @@
 /** One file on the page: its state, its buttons, its transcript once it is asked for. */
 
 import { line } from "./captions.js";
+import { make } from "./elements.js";
 import { exportButtons } from "./export.js";
 import { render } from "./words.js";
 
@@ -107,11 +108,4 @@ function rows({ segments }) {
     row.lastChild.append(render(segment.text.trim(), segment.words));
     return row;
   });
-}
-
-function make(tag, className = "", text = "") {
-  const element = document.createElement(tag);
-  element.className = className;
-  element.textContent = text;
-  return element;
 }

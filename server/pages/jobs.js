@@ -1,6 +1,6 @@
 /** The server's jobs, docs/jobs.md; what goes wrong comes in the user's words. */
 
-import { Declined, fetchWithKey } from "./access.js";
+import { access, Declined } from "./access.js";
 import { errorText } from "./notices.js";
 
 const IDS_AT_ONCE = 50; // so that an address stays short
@@ -45,7 +45,7 @@ export async function remove(id) {
 }
 
 async function ask(method, path) {
-  const answer = await fetchWithKey(path, { method }).catch((error) => {
+  const answer = await access.fetch(path, { method }).catch((error) => {
     throw error instanceof Declined ? error : new Unreachable("The server cannot be reached.");
   });
   const body = answer.status === 204 ? null : await answer.json().catch(() => null);

@@ -1,7 +1,7 @@
 /** One recording at a time: microphone → stream → captions, and what the user sees of it. */
 
 import { LevelMeter, Microphone, MicrophoneError, Stream } from "../client/index.js";
-import { token } from "./access.js";
+import { access } from "./access.js";
 import { clock } from "./clock.js";
 import { errorText } from "./notices.js";
 
@@ -83,7 +83,7 @@ export class Live {
     find("summary").textContent = "";
     this.#enter("asking");
     try {
-      await token(); // so that a key is asked for before the microphone
+      await access.token(); // so that a key is asked for before the microphone
       const onTrouble = (trouble) => this.#onTrouble(trouble);
       this.#microphone = await Microphone.open({ onTrouble });
     } catch (error) {
@@ -108,6 +108,7 @@ export class Live {
       language: this.#language.value,
       word_times: "final",
     };
+    const token = () => access.token();
     this.#stream = new Stream("v1/stream", { start, token, keepSeconds: KEEP_SECONDS });
     const handlers = {
       state: ({ state }) => this.#follow(state),

@@ -1,6 +1,6 @@
 /** One file to the server, which answers with its job. */
 
-import { Declined, goodKey } from "./access.js";
+import { access, Declined } from "./access.js";
 import { refusal, Unreachable } from "./jobs.js";
 
 /**
@@ -8,7 +8,7 @@ import { refusal, Unreachable } from "./jobs.js";
  * an AbortError once `signal` says so. `fetch` cannot tell how much has been sent.
  */
 export async function upload(file, language, onProgress, signal) {
-  const key = await goodKey().catch((error) => {
+  const key = await access.goodKey().catch((error) => {
     throw error instanceof Declined ? error : new Unreachable("The server cannot be reached.");
   });
   signal.throwIfAborted();
