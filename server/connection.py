@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import uuid
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -26,6 +27,7 @@ from server.protocols.base import (
     WireProtocol,
 )
 from server.protocols.resumption import ResumedElsewhere
+from server.replies import Replies
 from server.sessions import Guest, Live, Sessions
 from server.webhooks import Webhooks
 from server.websocket import EAR
@@ -73,11 +75,13 @@ class Connection:
         self.patience = Patience(self.limits.start_seconds_max, self.ends_at)
         self.live: Live | None = None
         self.writer: asyncio.Task[None] | None = None
+        self.replies = Replies(self._send)
         self.beater: asyncio.Task[None] | None = None
         self.audible = range(0)  # lengths of messages that are audio; see WireProtocol
         self.error: TranscriptionError | None = None  # why the connection is being closed
         self.is_error_told = False
         self.is_stopped = False  # the client has said so
+        self.reads_on = False  # and is listened to nevertheless
         self.fault: Exception | None = None  # met by `_hear`
         self.ending: TranscriptionError | None = None  # somebody else's reason to end it
 
@@ -108,7 +112,7 @@ class Connection:
             logger.warning("session %s: the client does not read; dropped", self.session)
         finally:
             self._leave(is_lost=is_lost)
-            for task in filter(None, (self.beater, self.writer)):
+            for task in filter(None, (self.beater, self.writer, self.replies.task)):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, SlowReader):
                     await task
@@ -169,7 +173,7 @@ class Connection:
 
     async def _read_on(self) -> None:
         count = 0
-        while not (self.is_stopped or self.error or self.ending or self._is_written()):
+        while not (self._is_all_said() or self.error or self.ending or self._is_written()):
             message = await self._receive()
             if self.ending is not None:  # what comes now may be another connection's to take
                 return
@@ -182,6 +186,9 @@ class Connection:
             if count % MESSAGES_A_TURN == 0:
                 # receive() does not wait while messages are queued: let the others have the loop.
                 await asyncio.sleep(0)
+
+    def _is_all_said(self) -> bool:
+        return self.is_stopped and not self.reads_on
 
     def _look_again(self) -> None:
         """What a message may have changed."""
@@ -250,7 +257,7 @@ class Connection:
             await self._start(command)
             return
         if isinstance(command, Reply):
-            await self._send([command.message])
+            await self.replies.add(command.message)
             return
         if isinstance(command, Resume):
             await self._resume(command)
@@ -272,8 +279,11 @@ class Connection:
                 stream.finalize(channel)
             case Mark(marker=marker, channel=channel):
                 stream.mark(marker, channel)
-            case Stop(channel=channel):
+            case Stop(channel=channel, reads_on=reads_on):
                 self.is_stopped = channel is None
+                if reads_on:
+                    self.reads_on = True
+                    self.patience.change(math.inf)
                 stream.close(channel)
 
     async def _start(self, command: Start) -> None:
@@ -332,6 +342,7 @@ class Connection:
     async def _tell_error(self) -> None:
         if self.error is not None and not self.is_error_told:
             self.is_error_told = True
+            await self.replies.sent()
             await self._send(self.protocol.refuse(self.error, fatal=True))
 
     # ---- out
@@ -347,6 +358,7 @@ class Connection:
                             self.beater.cancel()
                         if not (self.is_stopped or self.error):
                             self.error = GoingAway("the server is shutting down")
+                        await self.replies.sent()
                         await self._tell_error()
                     await self._send(messages)
                     self._check_outbox()
@@ -369,6 +381,7 @@ class Connection:
         waiting = 0 if self.live is None else len(self.live.stream.events)
         if waiting > self.limits.outbox_messages_max:
             raise SlowReader
+        self.replies.check()
 
     async def _send(self, messages: Iterable[Message]) -> None:
         for message in messages:

@@ -69,6 +69,8 @@ async def test_the_defaults_are_the_documented_ones(server_url: str) -> None:
         "progress_ms": 0,
         "partial_interval_ms": 0,
         "word_times": "all",
+        "stable_ms_max": 0,
+        "numbers_whole": False,
         "prompt": "",
         "key_terms": [],
         "keep_stable": True,

@@ -68,9 +68,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """No more audio: of a channel, or at all."""
+    """No more audio: of a channel, or at all. `reads_on`: what comes then is decoded all the same,
+    and can be answered."""
 
     channel: int | None = None
+    reads_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)

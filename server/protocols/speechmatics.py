@@ -1,6 +1,6 @@
 """Speechmatics' real-time API: docs/speechmatics-realtime.md says what works."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from typing import Any, ClassVar, Final
 
@@ -18,20 +18,32 @@ from server.protocols.base import (
     Start,
     Stop,
 )
+from server.protocols.speechmatics_channel import Channel
 from server.protocols.speechmatics_errors import OutOfPlace, Unknown
+from server.protocols.speechmatics_messages import (
+    AddChannelAudio,
+    EndOfChannel,
+    EndOfStream,
+    ForceEndOfUtterance,
+    GetSpeakers,
+    decoded,
+    read,
+    write,
+)
+from server.protocols.speechmatics_patience import BEAT_SECONDS, IDLE_SECONDS_MAX, Warnings
 from server.speechmatics import live
-from server.speechmatics.items import Token
-from server.speechmatics.languages import delimiter_of, pack_info
+from server.speechmatics.languages import pack_info
 from server.speechmatics.live import Live
-from server.speechmatics.live_words import LiveWords
-from server.speechmatics.render import FORMAT, result, seconds, text_of
 from streaming.errors import TranscriptionError
-from streaming.events import Done, Event, Marked, Partial, milliseconds
-from streaming.events import Final as FinalEvent
+from streaming.events import Done, Event, TurnEnded, Warned
 from streaming.options import SessionOptions
 
 FORCED: Final = "forced"
 TELEPHONY_RATE_MAX: Final = 8000
+KNOWN: Final = (
+    "StartRecognition, AddChannelAudio, SetRecognitionConfig, ForceEndOfUtterance, GetSpeakers, "
+    "EndOfChannel, EndOfStream"
+)
 
 
 class Speechmatics:
@@ -39,17 +51,17 @@ class Speechmatics:
     subprotocol: ClassVar[None] = None
     forgives: ClassVar[bool] = False
     errors_last: ClassVar[bool] = True
-    beat_seconds: ClassVar[float] = 0.0
     audible: ClassVar[range] = range(0)  # each message of audio is answered
+    beat_seconds: ClassVar[float] = BEAT_SECONDS
 
     def __init__(self, handshake: Handshake) -> None:
         self.handshake = handshake
-        self.limits = handshake.limits
+        changes = {"idle_seconds_max": IDLE_SECONDS_MAX}
+        self.limits = handshake.limits.model_copy(update=changes)
+        self.warnings = Warnings(handshake.clock, self.limits)
         self.live: Live | None = None
-        self.rest = b""  # of audio: the first bytes of a sample whose others are to come
-        self.added = 0  # messages of audio
-        self.words: list[LiveWords] = []
-        self.is_forced_told = False
+        self.channels: list[Channel] = []
+        self.is_ended = False  # the client has said so
         self.is_refused = False
 
     # ---- in
@@ -62,50 +74,118 @@ class Speechmatics:
             return self._audio(message)
         fields = messages.read(message)
         name = fields.get("message")
+        if name == "StartRecognition":
+            return self._start(fields)
+        live = self._started(str(name)[:60])
         match name:
-            case "StartRecognition":
-                return self._start(fields)
-            case "EndOfStream":
-                self._started(name)
-                return [Stop()]
-            case "ForceEndOfUtterance":
-                self._started(name)
-                return [Finalize(), Mark(FORCED)]
+            case "AddChannelAudio":
+                said = read(AddChannelAudio, fields)
+                return self._channel_audio(self._number(said.channel), decoded(said.data))
             case "SetRecognitionConfig":
-                self.live = live.change(self._started(name), fields, self.handshake.options)
-                return [Configure(self.live.session)]
+                return self._change(live, fields)
+            case "ForceEndOfUtterance":
+                return self._force(read(ForceEndOfUtterance, fields).channel)
             case "GetSpeakers":
-                self._started(name)
-                reason = "speakers are not told apart by this server"
-                return [
-                    Reply(_message("Warning", type="speaker_id", reason=reason)),
-                    Reply(_message("SpeakersResult", speakers=[])),
-                ]
+                read(GetSpeakers, fields)
+                return self._speakers()
+            case "EndOfChannel":
+                return self._end_channel(self._number(read(EndOfChannel, fields).channel))
+            case "EndOfStream":
+                read(EndOfStream, fields)
+                return self._end()
             case _:
-                raise Unknown(f"message: {str(name)[:60]!r} is not known", field="message")
-
-    def _start(self, fields: dict[str, Any]) -> Iterable[Command]:
-        if self.live is not None:
-            raise OutOfPlace("a second StartRecognition: open another socket for it")
-        handshake = self.handshake
-        language = handshake.path.get("language", "")
-        self.live = live.start(fields, language, handshake.languages, handshake.options)
-        self.words = [LiveWords(self.live.editor)]
-        return [Start(self.live.audio, self.live.session, is_spooled=True)]
+                text = f"message: {str(name)[:60]!r} is not known"
+                raise Unknown(text, field="message", allowed=KNOWN)
 
     def _started(self, what: str) -> Live:
         if self.live is None:
             raise OutOfPlace(f"{what} before StartRecognition")
         return self.live
 
+    def _start(self, fields: dict[str, Any]) -> Iterable[Command]:
+        if self.live is not None:
+            raise OutOfPlace("a second StartRecognition: open another socket for it")
+        handshake = self.handshake
+        language = handshake.path.get("language", "")
+        asked = live.start(fields, language, handshake.languages, handshake.options)
+        self.live = asked
+        self.channels = [Channel(asked, label) for label in asked.labels or (None,)]
+        return [Start(asked.audio, asked.session, is_spooled=True, is_apart=bool(asked.labels))]
+
+    def _change(self, asked: Live, fields: dict[str, Any]) -> Iterable[Command]:
+        self.live = live.change(asked, fields, self.handshake.options)
+        for channel in self.channels:
+            channel.live = self.live
+        return [Configure(self.live.session)]
+
+    # ---- audio
+
     def _audio(self, data: bytes) -> Iterable[Command]:
-        audio = self._started("audio").audio
-        self.added += 1
-        if not audio.is_compressed:
-            data = self.rest + data
-            whole = len(data) // audio.frame_bytes * audio.frame_bytes
-            data, self.rest = data[:whole], data[whole:]
-        return [Audio(data), Reply(_message("AudioAdded", seq_no=self.added))]
+        if self._started("audio").labels:
+            raise OutOfPlace("binary audio in a session of several channels: send AddChannelAudio")
+        (channel,) = self.channels
+        channel.added += 1
+        if channel.is_ended:
+            return [self._late(channel)]
+        self.warnings.audio_came()
+        return [Audio(channel.whole(data)), Reply(write("AudioAdded", seq_no=channel.added))]
+
+    def _channel_audio(self, number: int, data: bytes) -> Iterable[Command]:
+        channel = self.channels[number]
+        channel.added += 1
+        if channel.is_ended:
+            return [self._late(channel)]
+        self.warnings.audio_came()
+        reply = write("ChannelAudioAdded", channel=channel.label, seq_no=channel.added)
+        return [Audio(channel.whole(data), number), Reply(reply)]
+
+    @staticmethod
+    def _late(channel: Channel) -> Reply:
+        reason = "audio after the end of the stream is ignored"
+        return Reply(
+            write("Warning", type="add_audio_after_eos", reason=reason, seq_no=channel.added)
+        )
+
+    def _number(self, label: str) -> int:
+        labels = self._started("a channel").labels
+        if not labels:
+            raise OutOfPlace("this session has no channels: diarization is not channel")
+        if label not in labels:
+            text = f"channel: {label[:60]!r} is not one of this session's"
+            raise Unknown(text, field="channel", allowed=", ".join(labels))
+        return labels.index(label)
+
+    def _end_channel(self, number: int) -> Iterable[Command]:
+        self.channels[number].is_ended = True
+        if all(channel.is_ended for channel in self.channels):
+            return self._end()
+        return [Stop(number)]
+
+    def _end(self) -> Iterable[Command]:
+        if self.is_ended:
+            return []
+        self.is_ended = True
+        for channel in self.channels:
+            channel.is_ended = True
+        return [Stop(reads_on=True)]
+
+    # ---- what else is asked
+
+    def _force(self, label: str | None) -> Iterable[Command]:
+        """It is forced where the audio is that has come: clients send that place as `timestamp`."""
+        numbers = range(len(self.channels)) if label is None else [self._number(label)]
+        for number in numbers:
+            if not self.channels[number].is_ended:
+                yield Finalize(number)
+                yield Mark(FORCED, number)
+
+    @staticmethod
+    def _speakers() -> Iterable[Command]:
+        reason = "speakers are not told apart by this server"
+        return [
+            Reply(write("Warning", type="speaker_id", reason=reason)),
+            Reply(write("SpeakersResult", speakers=[])),
+        ]
 
     def configured(self, options: SessionOptions) -> None:
         pass
@@ -113,84 +193,46 @@ class Speechmatics:
     # ---- out
 
     def ready(self, session: str, model: ModelInfo, start: Start) -> Iterable[Message]:
-        assert self.live is not None
+        live = self._started("ready")
         is_phone = not start.audio.is_compressed and start.audio.sample_rate <= TELEPHONY_RATE_MAX
         quality = "telephony" if is_phone else "broadcast"
         reason = f"Running recognition using a {quality} model quality."
-        yield _message("Info", type="recognition_quality", quality=quality, reason=reason)
-        for kind, why in self.live.warnings:
-            yield _message("Warning", type=kind, reason=why)
-        yield _message(
+        yield write("Info", type="recognition_quality", quality=quality, reason=reason)
+        for kind, why in live.warnings:
+            yield write("Warning", type=kind, reason=why)
+        # The API's reference has the one, its guide the other.
+        channels = {"channel_ids": live.labels, "channels": live.labels} if live.labels else {}
+        yield write(
             "RecognitionStarted",
             id=session,
             orchestrator_version=f"stentor {version('stentor')}",
-            language_pack_info=pack_info(self.live.choice.codes),
+            language_pack_info=pack_info(live.choice.codes),
+            **channels,
         )
 
     def encode(self, event: Event) -> Iterator[Message]:
-        if self.is_refused or self.live is None:
+        if self.is_refused:
             return  # nothing follows an error
         match event:
-            case Partial():
-                told = self.words[event.channel].partial(event)
-                if told.final:
-                    yield self._transcript("AddTranscript", told.final)
-                yield from self._partial(told.open)
-            case FinalEvent():
-                tokens = self.words[event.channel].final(event)
-                if tokens:
-                    yield self._transcript("AddTranscript", tokens)
-                    yield from self._partial(())
-            case Marked(at=at):
-                yield self._transcript("AddTranscript", (), milliseconds(at), forced=True)
-                time = seconds(milliseconds(at))
-                metadata = {"start_time": time, "end_time": time}
-                yield _message("EndOfUtterance", format=FORMAT, metadata=metadata, forced=True)
             case Done():
-                yield _message("EndOfTranscript")
-            case _:
+                yield write("EndOfTranscript")
+            case Warned(code=code, message=text):
+                yield write("Warning", type=code, reason=text)
+            case TurnEnded():
                 pass
-
-    def _partial(self, tokens: Sequence[Token]) -> Iterator[Message]:
-        assert self.live is not None
-        if self.live.config.enable_partials:
-            yield self._transcript("AddPartialTranscript", tokens)
-
-    def _transcript(self, kind: str, tokens: Sequence[Token], at: int = 0, **more: Any) -> Message:
-        assert self.live is not None
-        codes = self.live.choice.codes
-        delimiter = delimiter_of(codes[0] if codes else "")
-        text = text_of(tokens, delimiter)
-        if text and kind == "AddTranscript":
-            text += delimiter  # clients write one final after the other, as they are
-        items = [item for token in tokens for item in token]
-        start, end = (items[0].start, items[-1].end) if items else (at, at)
-        return _message(
-            kind,
-            format=FORMAT,
-            metadata={
-                "start_time": seconds(start),
-                "end_time": seconds(end),
-                "transcript": text,
-            },
-            results=[result(item) for item in items],
-            **more,
-        )
+            case _:
+                yield from self.channels[event.channel].encode(event)
 
     def refuse(self, error: TranscriptionError, *, fatal: bool) -> Iterable[Message]:
         self.is_refused = True
-        kind = speechmatics_errors.kind_of(error)
-        return [_message("Error", type=kind, reason=speechmatics_errors.reason_of(error))]
+        reason = speechmatics_errors.reason_of(error)
+        return [write("Error", type=speechmatics_errors.kind_of(error), reason=reason)]
 
     def beat(self, received: int) -> Iterable[Message]:
-        return ()
+        return [write("Warning", type=kind, reason=why) for kind, why in self.warnings.due()]
 
     def notice(self) -> None:
         return None
 
     def closing(self, error: TranscriptionError | None) -> tuple[int, str]:
         return speechmatics_errors.closing(error)
-
-
-def _message(name: str, **fields: Any) -> Message:
-    return messages.write(message=name, **fields)

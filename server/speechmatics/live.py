@@ -1,6 +1,6 @@
 """The configuration of a live session → what the engine is asked. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError
@@ -19,7 +19,7 @@ from server.speechmatics.languages import AUTO, Choice, choose, theirs_of
 from server.speechmatics.plan import asked_of, terms_of
 from server.validation import bad_message
 from streaming.errors import BadMessage
-from streaming.options import RATE_MAX, RATE_MIN, EndpointingOptions, SessionOptions
+from streaming.options import CHANNELS_MAX, RATE_MAX, RATE_MIN, EndpointingOptions, SessionOptions
 from streaming.options import AudioFormat as Format
 
 MAX_DELAY: Final = 4.0  # seconds, where the client names none
@@ -59,13 +59,15 @@ class ChangeGiven(Given):
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """`warnings`: pairs of type and reason."""
+    """`labels`: of channels that come apart; empty for one without a name. `warnings`: pairs of a
+    type and a reason."""
 
     config: TranscriptionConfig
     choice: Choice
     editor: Editor
     audio: Format
     session: SessionOptions
+    labels: tuple[str, ...] = ()
     warnings: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -85,13 +87,7 @@ def start(
         raise bad_message(error, StartGiven) from error
     config = asked.transcription_config
     check(config)
-    if config.diarization != "none":
-        raise BadMessage(
-            f"transcription_config.diarization: {config.diarization!r} is not offered: "
-            "this server does not tell speakers apart",
-            field="transcription_config.diarization",
-            allowed="none",
-        )
+    labels = _labels(config)
     name = config.language or language or theirs_of(defaults.language or AUTO)
     choice = choose(name, config.domain, known)
     terms, _ = terms_of(config)
@@ -109,8 +105,9 @@ def start(
         config,
         choice,
         editor(config),
-        _format(asked.audio_format),
+        _format(asked.audio_format, max(len(labels), 1)),
         _paced(base, config, defaults.endpointing),
+        labels,
         tuple(_warnings(asked, choice)),
     )
 
@@ -135,7 +132,7 @@ def change(live: Live, given: dict[str, Any], defaults: SessionOptions) -> Live:
     }
     config = live.config.model_copy(update=changes)
     session = _paced(live.session, config, defaults.endpointing)
-    return Live(config, live.choice, live.editor, live.audio, session)
+    return replace(live, config=config, session=session)
 
 
 def _paced(
@@ -163,15 +160,34 @@ def _paced(
     )
 
 
-def _format(given: AudioGiven) -> Format:
+def _labels(config: TranscriptionConfig) -> tuple[str, ...]:
+    """Of the channels that come apart."""
+    labels = tuple(config.channel_diarization_labels)
+    field = "transcription_config.channel_diarization_labels"
+    if config.diarization in ("speaker", "channel_and_speaker"):
+        raise BadMessage(
+            f"transcription_config.diarization: {config.diarization} is not offered: this server "
+            "does not tell speakers apart",
+            field="transcription_config.diarization",
+            allowed="none, channel",
+        )
+    if config.diarization == "none":
+        return ()
+    if not labels or len(labels) > CHANNELS_MAX or len(set(labels)) < len(labels):
+        text = f"{field}: names all channels, each by its own label"
+        raise BadMessage(text, field=field, allowed=f"1 to {CHANNELS_MAX} labels")
+    return labels
+
+
+def _format(given: AudioGiven, channels: int) -> Format:
     if given.type == "file":
-        return Format(encoding="file")
+        return Format(encoding="file", channels=channels)
     for name in ("encoding", "sample_rate"):
         if getattr(given, name) is None:
             raise BadMessage(f"audio_format.{name}: is missing", field=f"audio_format.{name}")
     assert given.encoding is not None
     assert given.sample_rate is not None
-    return Format(encoding=given.encoding, sample_rate=given.sample_rate)
+    return Format(encoding=given.encoding, sample_rate=given.sample_rate, channels=channels)
 
 
 def _warnings(asked: StartGiven, choice: Choice) -> list[tuple[str, str]]:

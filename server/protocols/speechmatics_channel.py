@@ -1,0 +1,129 @@
+"""What Speechmatics' real-time API tells of one channel: transcripts, and where utterances end."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from server.protocols.base import Message
+from server.protocols.speechmatics_messages import write
+from server.speechmatics.items import Token
+from server.speechmatics.languages import delimiter_of
+from server.speechmatics.live import Live
+from server.speechmatics.live_pauses import Pauses
+from server.speechmatics.live_words import LiveWords
+from server.speechmatics.render import FORMAT, result, seconds, text_of
+from streaming.events import (
+    SAMPLE_RATE,
+    Event,
+    Marked,
+    Partial,
+    Progressed,
+    Reason,
+    SpeechEnded,
+    SpeechStarted,
+    milliseconds,
+)
+from streaming.events import Final as FinalEvent
+
+
+class Channel:
+    """`label` None: there is one, without a name. `live` is told anew when it changes."""
+
+    def __init__(self, live: Live, label: str | None) -> None:
+        # for the session
+        self.label = label
+        codes = live.choice.codes
+        self.delimiter = delimiter_of(codes[0] if codes else "")
+        self.words = LiveWords(live.editor)
+        self.pauses = Pauses()
+        # until changed
+        self.live = live
+        # what has come
+        self.added = 0  # messages of audio
+        self.rest = b""  # the first bytes of a sample whose others are to come
+        self.is_ended = False
+        # what was asked
+        self.is_forced = False  # a final was told that was asked for, and not yet where it ends
+
+    def whole(self, data: bytes) -> bytes:
+        """Of audio, as it comes, all whole samples."""
+        audio = self.live.audio
+        if audio.is_compressed:
+            return data
+        size = audio.frame_bytes // audio.channels
+        data = self.rest + data if self.rest else data
+        length = len(data) // size * size
+        data, self.rest = data[:length], data[length:]
+        return data
+
+    # ---- what is told
+
+    def encode(self, event: Event) -> Iterator[Message]:
+        match event:
+            case Partial():
+                told = self.words.partial(event)
+                if told.final:
+                    yield self._final(told.final)
+                yield from self._partial(told.open)
+            case FinalEvent():
+                yield from self._closed(event)
+            case SpeechStarted(at=at):
+                self.pauses.speech_started(at)
+            case SpeechEnded(at=at):
+                self.pauses.speech_ended(at)
+            case Progressed(at=at, speaking=False):
+                self.pauses.silent_until(at)
+                yield from self._over()
+            case Marked(at=at):
+                if not self.is_forced:
+                    yield self._final((), milliseconds(at), forced=True)
+                self.is_forced = False
+                said_until = self.pauses.told()
+                yield self._end(at if said_until is None else said_until, forced=True)
+            case _:
+                pass
+
+    def _closed(self, event: FinalEvent) -> Iterator[Message]:
+        tokens = self.words.final(event)
+        self.is_forced = event.reason is Reason.FINALIZE
+        if tokens or self.is_forced:
+            more = {"forced": True} if self.is_forced else {}
+            yield self._final(tokens, milliseconds(event.end), **more)
+            yield from self._partial(())
+        self.pauses.final(event.words[-1].end if event.words else None)
+        yield from self._over()
+
+    def _over(self) -> Iterator[Message]:
+        trigger = self.live.trigger
+        if trigger:
+            said_until = self.pauses.over(round(trigger * SAMPLE_RATE))
+            if said_until is not None:
+                yield self._end(said_until)
+
+    # ---- messages
+
+    def _final(self, tokens: Sequence[Token], at: int = 0, **more: Any) -> Message:
+        return self._transcript("AddTranscript", tokens, at, **more)
+
+    def _partial(self, tokens: Sequence[Token]) -> Iterable[Message]:
+        if not self.live.config.enable_partials:
+            return []
+        return [self._transcript("AddPartialTranscript", tokens, self.words.floor)]
+
+    def _transcript(self, kind: str, tokens: Sequence[Token], at: int, **more: Any) -> Message:
+        """`at`: where it is, in ms, with no words in it."""
+        text = text_of(tokens, self.delimiter)
+        if text and kind == "AddTranscript":
+            text += self.delimiter  # clients write one final after the other, as they are
+        items = [item for token in tokens for item in token]
+        start, end = (items[0].start, items[-1].end) if items else (at, at)
+        metadata = {"start_time": seconds(start), "end_time": seconds(end), "transcript": text}
+        results = [result(item, self.label) for item in items]
+        return self._message(kind, metadata, results=results, **more)
+
+    def _end(self, at: int, **more: Any) -> Message:
+        time = seconds(milliseconds(at))
+        return self._message("EndOfUtterance", {"start_time": time, "end_time": time}, **more)
+
+    def _message(self, kind: str, metadata: dict[str, Any], **more: Any) -> Message:
+        channel = {} if self.label is None else {"channel": self.label}
+        return write(kind, format=FORMAT, **channel, metadata=metadata, **more)
