@@ -2,9 +2,10 @@
 
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
@@ -15,7 +16,7 @@ from batch.engine import Engine
 from batch.job import Dialect, JobSetting
 from batch.job_door import JobDoor
 from server import probes, site
-from server.access.gate import TOKEN_FIELD, Gate
+from server.access.gate import TOKEN_FIELDS, Gate
 from server.access.guard import Guard
 from server.access.keyring import Keyring
 from server.access.reach import reach_of
@@ -41,9 +42,12 @@ from server.rest import (
 )
 from server.rest.upload import Uploads
 from server.sessions import Guest, Sessions
+from server.speechmatics import probes as speechmatics_probes
 from server.webhooks import Webhooks
 from streaming.errors import TranscriptionError
 
+Connect = Callable[[WebSocket, WireProtocol, Guest], Awaitable[None]]
+REQUEST_ID: Final = "x-request-id"
 # By kind of job, what a protocol adds to the life of its jobs; without one, nothing.
 DIALECTS: dict[str, Dialect] = {assemblyai_job.KIND: assemblyai_job.Review()}
 SECURITY = (
@@ -70,6 +74,15 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
 
     webhooks = Webhooks(config.fetch, config.jobs)
     sessions = Sessions(engine, config.limits, metrics)
+    connections: set[Connection] = set()
+
+    async def connect(socket: WebSocket, wire: WireProtocol, guest: Guest) -> None:
+        connection = Connection(socket, wire, sessions, guest, webhooks)
+        connections.add(connection)
+        try:
+            await connection.run()
+        finally:
+            connections.discard(connection)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -87,7 +100,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
     defaults = config.session
     routes: list[BaseRoute] = [
         *(
-            WebSocketRoute(path, _socket(protocol, config, sessions, gate, webhooks))
+            WebSocketRoute(path, _socket(protocol, config, gate, sessions, connect))
             for protocol in PROTOCOLS
             for path in protocol.paths
         ),
@@ -103,6 +116,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
         *replace(theirs, role="tokens").over(tokens.assemblyai_routes(gate)),
         *theirs.over(assemblyai.routes(jobs, uploads, defaults)),
         *replace(ours, role="metrics").over(probes.routes(engine, metrics, gate)),
+        *replace(ours, role="metrics").over(speechmatics_probes.routes(engine, connections)),
         *document.routes(),
         *site.routes(),
     ]
@@ -114,28 +128,31 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
 
 
 def _socket(
-    protocol: type[WireProtocol], config: Config, sessions: Sessions, gate: Gate, webhooks: Webhooks
+    protocol: type[WireProtocol],
+    config: Config,
+    gate: Gate,
+    sessions: Sessions,
+    connect: Connect,
 ) -> Callable[[WebSocket], object]:
     async def endpoint(socket: WebSocket) -> None:
         offered = tuple(socket.scope.get("subprotocols", ()))
-        query = {k: v for k, v in socket.query_params.items() if k != TOKEN_FIELD}
+        query = {k: v for k, v in socket.query_params.items() if k not in TOKEN_FIELDS}
+        handshake = Handshake(
+            query,
+            socket.path_params,
+            offered,
+            config.session,
+            config.limits,
+            sessions.engine.backend.languages,
+            socket.headers.get(REQUEST_ID, ""),
+        )
         try:
             caller = await gate.socket(socket)
         except TranscriptionError as error:
-            await turn_away(socket, protocol(Handshake(query, offered=offered)), error)
+            await turn_away(socket, protocol(handshake), error)
             return
-        wire = protocol(
-            Handshake(
-                query,
-                socket.path_params,
-                offered,
-                config.session,
-                caller.within(config.limits),
-                sessions.engine.backend.languages,
-            )
-        )
-        guest = Guest(caller.key, partial(gate.place, caller))
-        await Connection(socket, wire, sessions, guest, webhooks).run()
+        wire = protocol(replace(handshake, limits=caller.within(config.limits)))
+        await connect(socket, wire, Guest(caller.key, partial(gate.place, caller)))
 
     return endpoint
 

@@ -27,6 +27,10 @@ async def turn_away(socket: WebSocket, protocol: WireProtocol, error: Transcript
     in the protocol's own words."""
     with contextlib.suppress(WebSocketDisconnect):
         await socket.accept(subprotocol=protocol.subprotocol)
+        if protocol.hears_first:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(protocol.limits.start_seconds_max):
+                    await socket.receive()
         for message in protocol.refuse(error, fatal=True):
             await (
                 socket.send_text(message)

@@ -78,10 +78,15 @@ def config(**fields: Any) -> TranscriptionConfig:
 
 
 async def transcribed(
-    url: str, data: bytes, audio: AudioFormat | None = None, **fields: Any
+    url: str,
+    data: bytes,
+    audio: AudioFormat | None = None,
+    *,
+    api_key: str = "a key",
+    **fields: Any,
 ) -> Heard:
     """All of it at once; without a format it is a file."""
-    client, heard = client_of(url)
+    client, heard = client_of(url, api_key=api_key)
     async with client:
         await client.transcribe(
             io.BytesIO(data),

@@ -25,7 +25,8 @@ from server.limits import Limits
 from streaming.errors import TranscriptionError
 
 SCHEMES: Final = ("bearer ", "token ")
-TOKEN_FIELD: Final = "token"
+NO_KEY: Final = "None"  # what Speechmatics' Python client sends where it has none
+TOKEN_FIELDS: Final = ("token", "jwt")  # of a query; Speechmatics' clients send the other
 
 # Who can reach us while there are no keys: only this machine; everybody, as the operator wants it;
 # everybody, of which the operator has said nothing, so that nobody is let in.
@@ -112,7 +113,7 @@ class Gate:
         is_open = self._is_open(socket)
         local_only = is_open and self.reach == "local"
         check_origin(socket, self.options.origins, local_only=local_only)
-        presented = _in_header(socket) or socket.query_params.get(TOKEN_FIELD, "")
+        presented = _in_header(socket) or _in_query(socket)
         if tokens.looks_like_one(presented):
             return await self._with_token(socket, presented)
         if is_open:
@@ -230,5 +231,10 @@ def _in_header(connection: HTTPConnection) -> str:
     value = connection.headers.get("authorization", "").strip()
     for scheme in SCHEMES:
         if value.lower().startswith(scheme):
-            return value[len(scheme) :].strip()
+            key = value[len(scheme) :].strip()
+            return "" if key == NO_KEY else key
     return value
+
+
+def _in_query(connection: HTTPConnection) -> str:
+    return next(filter(None, map(connection.query_params.get, TOKEN_FIELDS)), "")

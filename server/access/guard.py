@@ -28,6 +28,9 @@ OPEN: Final = frozenset(
         "/readyz",
         "/health",
         "/v1/warm",
+        "/started",
+        "/live",
+        "/ready",
         "/v3/ws/health",
     }
 )

@@ -58,6 +58,7 @@ class AssemblyAI:
     subprotocol: ClassVar[None] = None
     forgives: ClassVar[bool] = False
     errors_last: ClassVar[bool] = True
+    hears_first: ClassVar[bool] = False
 
     def __init__(self, handshake: Handshake) -> None:
         self.handshake = handshake

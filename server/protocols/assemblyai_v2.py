@@ -57,6 +57,7 @@ class RealtimeV2:
     subprotocol: ClassVar[None] = None
     forgives: ClassVar[bool] = False
     errors_last: ClassVar[bool] = True
+    hears_first: ClassVar[bool] = False
     beat_seconds: ClassVar[float] = 0.0
 
     def __init__(self, handshake: Handshake) -> None:

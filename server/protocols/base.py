@@ -100,7 +100,8 @@ class Handshake:
 
     `path`: what the address names. `offered`: the subprotocols the client named. `options`: what it
     may leave out. `limits`: what this client may take; a protocol may keep to less. `languages`:
-    those the model knows. `came_at` is UNIX time, `began` the clock's.
+    those the model knows. `request_id`: the client's name for the connection. `came_at` is UNIX
+    time, `began` the clock's.
     """
 
     query: Mapping[str, str] = field(default_factory=dict)
@@ -109,6 +110,7 @@ class Handshake:
     options: SessionOptions = field(default_factory=SessionOptions)
     limits: Limits = field(default_factory=Limits)
     languages: frozenset[str] = frozenset({"en"})
+    request_id: str = ""
     came_at: float = field(default_factory=time.time)
     clock: Callable[[], float] = time.monotonic
     began: float = field(default_factory=time.monotonic)
@@ -124,6 +126,10 @@ class WireProtocol(Protocol):
     errors_last: ClassVar[bool]
     """Whether the error that ends a recording is told after what is still transcribed, in the place
     of the end; else at once."""
+
+    hears_first: ClassVar[bool]
+    """Whether a client that is turned away is told so after its first message: some do not listen
+    before they have sent it."""
 
     def __init__(self, handshake: Handshake) -> None:
         """Never raises: a client that is turned away is told so by one of these."""

@@ -99,6 +99,7 @@ class Native:
     paths: ClassVar[tuple[str, ...]] = ("/v1/stream",)
     forgives: ClassVar[bool] = True
     errors_last: ClassVar[bool] = False
+    hears_first: ClassVar[bool] = False
 
     def __init__(self, handshake: Handshake) -> None:
         self.query = handshake.query

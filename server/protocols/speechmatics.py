@@ -51,6 +51,7 @@ class Speechmatics:
     subprotocol: ClassVar[None] = None
     forgives: ClassVar[bool] = False
     errors_last: ClassVar[bool] = True
+    hears_first: ClassVar[bool] = True
     audible: ClassVar[range] = range(0)  # each message of audio is answered
     beat_seconds: ClassVar[float] = BEAT_SECONDS
 
