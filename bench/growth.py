@@ -24,7 +24,8 @@ import numpy.typing as npt
 from ctranslate2 import StorageView
 
 from batch.backends.base import Task
-from batch.backends.whisper import WhisperBackend, bucket
+from batch.backends.whisper import WhisperBackend
+from batch.backends.windows import bucket
 from batch.engine import Engine
 from batch.models import load
 from batch.options import EngineOptions, ModelOptions

@@ -17,9 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from faster_whisper.tokenizer import Tokenizer
-
 from batch.backends.base import Task
+from batch.backends.tokens import Reader
 from batch.backends.whisper import WhisperBackend
 from batch.backends.words import TOKENS_A_SECOND, Piece
 from batch.models import read_traits, resolve
@@ -88,9 +87,9 @@ class ShapeBackend(WhisperBackend):
         found = resolve(options.model_copy(update={"name": str(folder)}))
         info = replace(found.info, name=f"{self.shape} shape", why="random weights, for a bench")
         super().__init__(folder, info, read_traits(folder, info.device), options)
-        self.speech = Speech(*_vocabulary(self.text))
+        self.speech = Speech(*_vocabulary(self.vocabulary.text))
 
-    def _prompt(self, reader: Tokenizer, decode: Decode) -> Ids:
+    def _prompt(self, reader: Reader, decode: Decode) -> Ids:
         tokens = [token for said in self.speech.window(decode) for token in said.tokens]
         if tuple(tokens[: len(decode.prefix)]) != decode.prefix:
             raise RuntimeError(f"the prefix of {decode} is not what was said there")

@@ -16,7 +16,7 @@ import ctranslate2
 import numpy as np
 
 from batch.backends.base import Task
-from batch.backends.whisper import bucket
+from batch.backends.windows import bucket
 from batch.options import ModelOptions
 from bench.shape_backend import CLASSES, ShapeBackend
 from streaming.events import SAMPLE_RATE, Decode, Kind
@@ -55,7 +55,7 @@ class Calls:
     def __init__(self, backend: ShapeBackend, plan: Plan) -> None:
         self.model = backend.model
         self.plan = plan
-        self.reader = backend.tokenizer("en", "transcribe")
+        self.reader = backend.vocabulary.reader("en", "transcribe")
         words = [token for number in range(20) for token in backend.speech.word(number).tokens]
         self.tokens = words[: PREFIX + NEW]
 
@@ -90,7 +90,11 @@ class Calls:
         return self._milliseconds(lambda: self.model.encode(mel))
 
     def generate(self, encoded: Any, batch: int, tokens: int) -> float:
-        prompt = [*self.reader.sot_sequence, self.reader.no_timestamps, *self.tokens[:tokens]]
+        prompt = [
+            *self.reader.sot_sequence,
+            self.reader.vocabulary.no_timestamps,
+            *self.tokens[:tokens],
+        ]
         return self._milliseconds(
             lambda: self.model.generate(
                 encoded,

@@ -31,7 +31,8 @@ FUNCTIONS: Final[dict[str, str]] = {
     "WhisperBackend._languages": "decode",
     "WhisperBackend._prompt": "decode",
     "WhisperBackend._align": "align",
-    "_hypothesis": "align",
+    "Reader.prompt": "decode",
+    "hypothesis": "align",
 }
 FILES: Final[dict[str, str]] = {
     "server/": "receive",

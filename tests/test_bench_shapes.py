@@ -66,7 +66,7 @@ def test_an_unknown_shape_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_vocabulary_has_whispers_size_and_order(tiny: ShapeBackend) -> None:
-    text = tiny.text
+    text = tiny.vocabulary.text
     assert text.get_vocab_size() == 51_865
     assert text.token_to_id("<|endoftext|>") == 50_257
     assert text.token_to_id("<|startoftranscript|>") == 50_258
@@ -98,8 +98,8 @@ def test_the_weights_are_as_many_as_those_of_tiny(tmp_path: Path) -> None:
 def test_what_is_not_forced_is_the_end(tiny: ShapeBackend) -> None:
     noise = np.random.default_rng(3).normal(0, 1, (2, 80, 400)).astype(np.float32)
     encoded = tiny.model.encode(ctranslate2.StorageView.from_array(noise))
-    reader = tiny.tokenizer("en", "transcribe")
-    head = [*reader.sot_sequence, reader.no_timestamps]
+    reader = tiny.vocabulary.reader("en", "transcribe")
+    head = [*reader.sot_sequence, tiny.vocabulary.no_timestamps]
     found = tiny.model.generate(encoded, [[*head, 300, 301], [*head, 300]], beam_size=1)
     assert [r.sequences_ids[0] for r in found] == [[300, 301], [300]]
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from batch.backends.base import Task
-from batch.backends.whisper import BUCKETS, WhisperBackend, _lengths, bucket
+from batch.backends.whisper import WhisperBackend
+from batch.backends.windows import BUCKETS, bucket, lengths
 from streaming.audio import to_float
 from streaming.events import SAMPLE_RATE, Decode, Hypothesis, Kind, join
 from tests.conftest import Recording
@@ -212,7 +213,7 @@ def test_windows_are_never_encoded_on_less_than_two_seconds_nor_more_than_thirty
 def test_a_long_prompt_leaves_room_for_the_transcript(
     kind: Kind, prompt: int, expected: tuple[int, int]
 ) -> None:
-    assert _lengths(Decode(1, 1, 1, kind, 0, 32_000), 32_000, prompt) == expected
+    assert lengths(Decode(1, 1, 1, kind, 0, 32_000), 32_000, prompt) == expected
 
 
 def test_text_that_looks_like_a_special_token_stays_out_of_the_prompt(

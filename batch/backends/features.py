@@ -13,12 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from batch.backends.parts import part
+from batch.backends.mel import FRAME, N_FFT, hann, mel_filters
 
 Mel = npt.NDArray[np.float32]
-
-N_FFT = 400
-FRAME = 160  # samples between two frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +32,8 @@ class Features:
         # The product with the filters is small, and on busy cores the threads of numpy's BLAS spin
         # while they wait for one another: two fifths of a busy machine's time went there.
         threadpool_limits(1, user_api="blas")
-        extractor = part("feature_extractor").FeatureExtractor
-        filters = extractor.get_mel_filters(16_000, N_FFT, n_mels=mels)
-        self.filters = np.ascontiguousarray(filters, np.float32)  # [mels, 201]
-        self.hann = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
+        self.filters = mel_filters(mels)  # [mels, 201]
+        self.hann = hann()
         self.kept: dict[int, Kept] = {}  # by stream
         self.lock = Lock()
 

@@ -1,41 +1,32 @@
 """Whisper through CTranslate2: trimmed windows, forced prefixes, many streams in one call.
 
-faster-whisper supplies the tokenizer; its `transcribe` is for one file at a time and keeps
-state in the model object, so `encode`, `generate` and `align` are called directly.
+faster-whisper's `transcribe` is for one file at a time and keeps state in the model object, so
+`encode`, `generate` and `align` of CTranslate2 are called directly.
 """
 
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import ctranslate2
 import numpy as np
 import numpy.typing as npt
-import tokenizers
 
 from batch.backends.base import ModelInfo, RequestCost, Task
 from batch.backends.features import Features
-from batch.backends.parts import part
-from batch.backends.words import Piece, Tokenizer, compression_ratio, pieces, times
+from batch.backends.hypotheses import Written, hypothesis, language_of
+from batch.backends.mel import FRAME
+from batch.backends.tokens import Reader, Vocabulary, forced
+from batch.backends.windows import BUCKETS, FRAMES_FULL, bucket, lengths
+from batch.backends.words import Piece, pieces
 from batch.models import ModelTraits
 from batch.options import ModelOptions
 from streaming.errors import EngineFailed
-from streaming.events import END_MARKS, SAMPLE_RATE, Decode, Hypothesis, Kind, Word
+from streaming.events import SAMPLE_RATE, Decode, Hypothesis, Kind
 
-FRAME = 160  # samples of one mel frame
-FRAMES_FULL = 3000
-# Mel frames to which windows are padded, so that requests of different length share a batch.
-BUCKETS = (200, 300, 400, 500, 600, 800, 1000, 1200, 1500, 2000, 2500, FRAMES_FULL)
-# Features are padded with 0, and by this much at least: without, the error rate rises by half.
-MARGIN_FRAMES = 50
-LANGUAGE_SURE = 0.8  # a detection below this does not overrule the stream's language
-TOKENS_MAX = 224
-TOKENS_A_SECOND_MAX = 30
 LANES_MAX = 8
 REHEARSALS = 3
 
@@ -51,14 +42,6 @@ def least(work: Callable[[], object]) -> float:
         work()
         times.append(time.monotonic() - began)
     return min(times)
-
-
-def bucket(samples: int, full: bool) -> int:
-    """Mel frames to encode for a window of `samples`. Under 2 s Whisper invents filler."""
-    wanted = samples // FRAME + MARGIN_FRAMES
-    if full:
-        return FRAMES_FULL
-    return next((b for b in BUCKETS if b >= wanted), FRAMES_FULL)
 
 
 class WhisperBackend:
@@ -94,18 +77,9 @@ class WhisperBackend:
             )
         except (RuntimeError, ValueError) as error:
             raise EngineFailed(f"the model in {folder} cannot be loaded: {error}") from error
-        self.text = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.features = Features(self.model.n_mels)
-        self.reading = part("tokenizer")
-        self.tokenizer = lru_cache(maxsize=256)(self._tokenizer)
-        codes = self.reading._LANGUAGE_CODES
-        known = {t for t in codes if self.text.token_to_id(f"<|{t}|>") is not None}
-        self.languages = frozenset(known) if self.model.is_multilingual else frozenset({"en"})
-
-    def _tokenizer(self, language: str, task: str) -> Tokenizer:
-        many = self.model.is_multilingual
-        found: Tokenizer = self.reading.Tokenizer(self.text, many, task=task, language=language)
-        return found
+        self.vocabulary = Vocabulary(folder, is_multilingual=self.model.is_multilingual)
+        self.languages = self.vocabulary.languages
 
     def warm_up(self) -> None:
         language = "en" if "en" in self.languages else min(self.languages)
@@ -128,8 +102,8 @@ class WhisperBackend:
     def _calibrate(self, language: str) -> None:
         """Decoding two windows together spares most of the second one's steps, but both must be as
         long as the longer one: how many mel frames more are encoded in the same time?"""
-        reader = self.tokenizer(language, "transcribe")
-        prompt = [*reader.sot_sequence, reader.no_timestamps, *REHEARSAL]
+        reader = self.vocabulary.reader(language, "transcribe")
+        prompt = [*reader.sot_sequence, self.vocabulary.no_timestamps, *REHEARSAL]
         short, long = self._time_encode(BUCKETS[0]), self._time_encode(BUCKETS[4])
         a_frame = max(long - short, 1e-9) / (BUCKETS[4] - BUCKETS[0])
         self.encodes_together = self._time_encode(BUCKETS[4], rows=4) < 4.2 * long
@@ -155,11 +129,7 @@ class WhisperBackend:
         self.features.forget(stream)
 
     def tokenize(self, text: str) -> tuple[int, ...]:
-        # What looks like a special token in a client's text must not become one.
-        end = self.text.token_to_id("<|endoftext|>")
-        assert end is not None
-        ids = self.text.encode(" " + text.strip(), add_special_tokens=False).ids
-        return tuple(i for i in ids if i < end)
+        return self.vocabulary.encode(text)
 
     def joins(self, first: Decode, other: Decode) -> bool:
         if first.full != other.full or self._must_equal(first) != self._must_equal(other):
@@ -189,10 +159,11 @@ class WhisperBackend:
         encoded = self._encode(self._mel(batch, frames))
         languages = self._languages(batch, encoded)
         readers = [
-            self.tokenizer(k, t.decode.task) for (k, _), t in zip(languages, batch, strict=True)
+            self.vocabulary.reader(k, t.decode.task)
+            for (k, _), t in zip(languages, batch, strict=True)
         ]
         prompts = [self._prompt(r, t.decode) for r, t in zip(readers, batch, strict=True)]
-        length, budget = _lengths(first, longest, max(map(len, prompts)))
+        length, budget = lengths(first, longest, max(map(len, prompts)))
         results = self.model.generate(
             encoded,
             prompts,
@@ -206,20 +177,16 @@ class WhisperBackend:
             sampling_temperature=first.temperature or 1.0,
         )
         # What was forced is part of the answer.
-        written = [
-            [i for i in r.sequences_ids[0] if i < reader.eot]
-            for r, reader in zip(results, readers, strict=True)
-        ]
-        split = [pieces(reader, tokens) for reader, tokens in zip(readers, written, strict=True)]
+        eot = self.vocabulary.eot
+        texts = [[i for i in r.sequences_ids[0] if i < eot] for r in results]
+        split = [pieces(reader, tokens) for reader, tokens in zip(readers, texts, strict=True)]
         aligned = (
             self._align(batch, encoded, languages, split)
             if any(t.decode.word_times for t in batch)
             else [None] * len(batch)
         )
         return [
-            _hypothesis(
-                task, result, found, alignment, language, len(result.sequences_ids[0]) < budget
-            )
+            hypothesis(task.decode, _written(result, budget), found, alignment, language)
             for task, result, found, alignment, language in zip(
                 batch, results, split, aligned, languages, strict=True
             )
@@ -250,27 +217,14 @@ class WhisperBackend:
             return [("en", 1.0)] * len(batch)
         if all(t.decode.language for t in batch):
             return [(t.decode.language or "en", 1.0) for t in batch]
-        out = []
-        for task, found in zip(batch, self.model.detect_language(encoded), strict=True):
-            decode = task.decode
-            ranked = {token.strip("<|>"): probability for token, probability in found}
-            if decode.languages:
-                ranked = {k: ranked[k] for k in ranked if k in decode.languages} or ranked
-            best = next(iter(ranked))
-            if decode.language is not None:
-                out.append((decode.language, 1.0))
-            elif (likely := decode.likely_language) in ranked and ranked[best] < LANGUAGE_SURE:
-                assert likely is not None
-                out.append((likely, ranked[likely]))
-            else:
-                out.append((best, ranked[best]))
-        return out
+        found = self.model.detect_language(encoded)
+        return [
+            language_of(task.decode, {token.strip("<|>"): p for token, p in ranked})
+            for task, ranked in zip(batch, found, strict=True)
+        ]
 
-    def _prompt(self, reader: Tokenizer, decode: Decode) -> list[int]:
-        before = [reader.sot_prev, *decode.prompt] if decode.prompt else []
-        if decode.timestamps:
-            return [*before, *reader.sot_sequence]
-        return [*before, *reader.sot_sequence, reader.no_timestamps, *decode.prefix]
+    def _prompt(self, reader: Reader, decode: Decode) -> list[int]:
+        return reader.prompt(decode) + list(forced(decode))
 
     def _align(
         self,
@@ -292,7 +246,7 @@ class WhisperBackend:
             part = encoded if len(rows) == len(batch) else _rows(encoded, rows)
             found = self.model.align(
                 part,
-                self.tokenizer(*kind).sot_sequence,
+                self.vocabulary.reader(*kind).sot_sequence,
                 [[t for piece in split[i] for t in piece.tokens] for i in rows],
                 [max(len(batch[i].audio) // FRAME, 2) for i in rows],
             )
@@ -301,71 +255,13 @@ class WhisperBackend:
         return out
 
 
-def _lengths(decode: Decode, samples: int, prompt: int) -> tuple[int, int]:
-    """CTranslate2's `max_length`, and the new tokens which that allows: half of it, or what the
-    prompt leaves of it, whichever is less. A partial gets what its window can hold in the densest
-    script, so that a loop does not cost as much as thirty seconds of speech."""
-    wanted = TOKENS_MAX
-    if decode.kind is Kind.PARTIAL:
-        wanted = min(TOKENS_MAX, 20 + TOKENS_A_SECOND_MAX * (samples // SAMPLE_RATE + 1))
-    length = min(2 * TOKENS_MAX, max(2 * wanted, wanted + prompt))
-    return length, min(length // 2, length - prompt)
-
-
 def _rows(encoded: Any, rows: Sequence[int]) -> Any:
     on_cpu = encoded if encoded.device == "cpu" else encoded.to_device(ctranslate2.Device.cpu)
     return StorageView.from_array(np.ascontiguousarray(np.array(on_cpu)[list(rows)]))
 
 
-def _hypothesis(
-    task: Task,
-    result: Any,
-    found: Sequence[Piece],
-    alignment: Any,
-    language: tuple[str, float],
-    ended: bool,
-) -> Hypothesis:
-    decode = task.decode
-    new = len(result.sequences_ids[0])
-    words = _words(decode, found, alignment)
-    last = found[-1].text[-1:] if found else ""
-    end_probability = 0.0
-    if last in END_MARKS:
-        end_probability = float(alignment.text_token_probs[-1]) if alignment else 0.5
-    return Hypothesis(
-        words=words,
-        language=language[0],
-        language_probability=float(language[1]),
-        no_speech_probability=float(result.no_speech_prob),
-        log_probability=float(result.scores[0]) * new / (new + 1) if new else 0.0,
-        compression_ratio=compression_ratio("".join(p.text for p in found)),
-        end_probability=end_probability,
-        ended=ended,
-    )
-
-
-def _words(decode: Decode, found: Sequence[Piece], alignment: Any) -> tuple[Word, ...]:
-    """Words at their place in the stream; without an alignment, spread evenly over the window."""
-    if not found:
-        return ()
-    lengths = [len(p.tokens) for p in found]
-    edges = np.cumsum([0, *lengths])
-    duration = (decode.end - decode.start) / SAMPLE_RATE
-    if alignment is None:
-        starts, ends = edges[:-1] / edges[-1] * duration, edges[1:] / edges[-1] * duration
-        sure = np.zeros(len(found))
-    else:
-        starts, ends = times(alignment.alignments, lengths)
-        probabilities = alignment.text_token_probs
-        sure = np.array([np.mean(probabilities[a:b]) for a, b in pairwise(edges)])
-    return tuple(
-        Word(
-            text=piece.text.strip(),
-            start=decode.start + round(min(float(start), duration) * SAMPLE_RATE),
-            end=decode.start + round(min(float(end), duration) * SAMPLE_RATE),
-            confidence=round(float(probability), 4),
-            tokens=tuple(piece.tokens),
-            spaced=piece.text.startswith(" "),
-        )
-        for piece, start, end, probability in zip(found, starts, ends, sure, strict=True)
-    )
+def _written(result: Any, budget: int) -> Written:
+    count = len(result.sequences_ids[0])
+    # CTranslate2 leaves the end out of the tokens that it divides by.
+    mean = float(result.scores[0]) * count / (count + 1) if count else 0.0
+    return Written(mean, float(result.no_speech_prob), ended=count < budget)

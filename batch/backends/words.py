@@ -4,24 +4,14 @@ import string
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from batch.backends.tokens import BROKEN, Reader
+
 TOKENS_A_SECOND = 50  # positions of the encoder's output
 PUNCTUATION = frozenset(string.punctuation + "。，！？：、”…")
-
-
-class Tokenizer(Protocol):
-    """What is used of faster-whisper's."""
-
-    sot_sequence: list[int]
-    sot_prev: int
-    no_timestamps: int
-    eot: int
-
-    def split_to_word_tokens(self, tokens: list[int]) -> tuple[list[str], list[list[int]]]: ...
 
 
 @dataclass(slots=True)
@@ -32,20 +22,19 @@ class Piece:
     tokens: list[int]
 
 
-def pieces(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[Piece]:
+def pieces(reader: Reader, tokens: Sequence[int]) -> list[Piece]:
     """Words with their punctuation attached. Tokens that end in the middle of a character are left
     out: the next hypothesis completes them."""
-    texts, groups = tokenizer.split_to_word_tokens(list(tokens))
     out: list[Piece] = []
-    for text, group in zip(texts, groups, strict=True):
+    for text, group in reader.split(tokens):
         mark = text.strip()
-        if "\ufffd" in text:
+        if BROKEN in text:
             break
         if out and mark and text[0] != " " and all(c in PUNCTUATION for c in mark):
             out[-1].text += text
             out[-1].tokens += group
         elif mark:
-            out.append(Piece(text, list(group)))
+            out.append(Piece(text, group))
         elif out:
             out[-1].tokens += group
     return out
