@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from batch.asked import PROMPT_TOKENS_MAX, check, prompt_tokens
 from batch.backends.base import Backend, Task
 from batch.cadence import Cadence
+from batch.calls import Calls
 from batch.capacity import Capacity
 from batch.meter import Meter, cores
 from batch.observer import Lane, Observer, Unobserved, observe
@@ -54,6 +55,7 @@ class Engine:
         self.meter = Meter(self.capacity, self._live)
         self.vad_thread = ThreadPoolExecutor(1, "vad")
         self.decode_threads = ThreadPoolExecutor(backend.lanes, "decode")
+        self.calls = Calls(backend, self.decode_threads, self.observer)
         # streams and their sessions
         self.numbers = 0
         self.streams: set[Stream] = set()
@@ -337,6 +339,7 @@ class Engine:
         self.work_came.clear()
 
     async def _run(self, number: int, batch: Sequence[Decode]) -> None:
+        left = {id(decode): decode for decode in batch}
         try:
             tasks = []
             for decode in batch:
@@ -347,45 +350,28 @@ class Engine:
                 with self._guarding(stream):
                     tasks.append(Task(decode, session.buffer.read(decode.start, decode.end)))
             if tasks:
-                began = time.monotonic()
-                answers = await self._decode(tasks)
-                took = time.monotonic() - began
-                kind = min(t.decode.kind for t in tasks)
-                self.observer.decoded(kind, len(tasks), took)
-                self.meter.decoded(kind, len(tasks), took)
-                if kind in (Kind.PARTIAL, Kind.EARLY):
-                    self.cadence.ran(took, len(tasks))
-                for task, answer in zip(tasks, answers, strict=True):
-                    self._answer(task.decode, answer)
+                await self._decode(tasks, left)
         finally:
-            for decode in batch:
+            for decode in left.values():
                 self.scheduler.done(decode)
             del self.running[number]
             self.work_came.set()
 
-    async def _decode(self, tasks: Sequence[Task]) -> list[Hypothesis | None]:
-        """One answer a task; None where the model failed, for that task alone, twice."""
-        try:
-            return await self._call(tasks)
-        except Exception:
-            # One bad input must not sink its neighbours: each is tried once more by itself.
-            logger.exception("a batch of %d failed; trying each alone", len(tasks))
-        answers: list[Hypothesis | None] = []
-        for task in tasks:
-            try:
-                answers += await self._call([task])
-            except Exception:
-                logger.exception("stream %d: a request failed alone", task.decode.stream)
-                self.observer.failed(task.decode.kind)
-                answers.append(None)
-        return answers
-
-    async def _call(self, tasks: Sequence[Task]) -> list[Hypothesis | None]:
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self.decode_threads, self.backend.decode, tasks)
-        if len(found) != len(tasks):
-            raise RuntimeError(f"{len(found)} answers to {len(tasks)} requests")
-        return list(found)
+    async def _decode(self, tasks: Sequence[Task], left: dict[int, Decode]) -> None:
+        """Those that are answered are taken from those `left`."""
+        began = time.monotonic()
+        took = 0.0
+        async for answers in self.calls.answers(tasks):
+            took = time.monotonic() - began
+            for task, answer in answers:
+                self._answer(task.decode, answer)
+                self.scheduler.done(left.pop(id(task.decode)))
+            self.work_came.set()
+        kind = min(t.decode.kind for t in tasks)
+        self.observer.decoded(kind, len(tasks), took)
+        self.meter.decoded(kind, len(tasks), took)
+        if kind in (Kind.PARTIAL, Kind.EARLY):
+            self.cadence.ran(took, len(tasks))
 
     def _answer(self, decode: Decode, answer: Hypothesis | None) -> None:
         owner = self.owners.get(decode.stream)

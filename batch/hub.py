@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from streaming.errors import EngineFailed
@@ -11,14 +12,41 @@ logger = logging.getLogger("batch.hub")
 
 # In all, name resolution included, which has no time limit of its own.
 REACH_SECONDS_MAX = 3.5
-# A folder without these is not a model we can run; one of the names in each row will do.
-NEEDED = (
-    ("model.bin",),
-    ("config.json",),
-    ("tokenizer.json",),
-    ("vocabulary.json", "vocabulary.txt"),
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a model lies in a folder. One of the names in each row of `needed` must be there; `more`
+    is fetched too where it is there, patterns among it."""
+
+    name: str
+    needed: tuple[tuple[str, ...], ...]
+    more: tuple[str, ...]
+
+    @property
+    def wanted(self) -> list[str]:
+        return [*(name for names in self.needed for name in names), *self.more]
+
+    def missing(self, folder: Path) -> Iterator[str]:
+        """What a model's folder lacks."""
+        for names in self.needed:
+            if not any((folder / name).is_file() for name in names):
+                yield " or ".join(names)
+
+
+# Of sizes, as faster-whisper has them.
+ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}
+CTRANSLATE2 = Format(
+    "CTranslate2",
+    (("model.bin",), ("config.json",), ("tokenizer.json",), ("vocabulary.json", "vocabulary.txt")),
+    ("preprocessor_config.json",),
 )
-WANTED = [*(name for names in NEEDED for name in names), "preprocessor_config.json"]
+# What OpenAI publishes on the hub.
+CHECKPOINT = Format(
+    "PyTorch",
+    (("model.safetensors", "model.safetensors.index.json"), ("config.json",), ("tokenizer.json",)),
+    ("model-0*.safetensors", "generation_config.json"),
+)
 
 
 def sizes() -> Mapping[str, str]:
@@ -28,41 +56,40 @@ def sizes() -> Mapping[str, str]:
     return _MODELS  # type: ignore[no-any-return]
 
 
-def missing(folder: Path) -> Iterator[str]:
-    """What a model folder lacks."""
-    for names in NEEDED:
-        if not any((folder / name).is_file() for name in names):
-            yield " or ".join(names)
+def is_checkpoint(folder: Path) -> bool:
+    """Whether it holds PyTorch's weights, and none of CTranslate2's."""
+    weights = CHECKPOINT.needed[0]
+    return any((folder / w).is_file() for w in weights) and not (folder / "model.bin").is_file()
 
 
-def check(folder: Path, name: str) -> None:
-    """Raises EngineFailed, naming what is missing, when it is not a model we can run."""
-    lacking = list(missing(folder))
+def check(folder: Path, name: str, form: Format = CTRANSLATE2) -> None:
+    """Raises EngineFailed, naming what is missing, when it is not a model of this form."""
+    lacking = list(form.missing(folder))
     if not lacking:
         return
     hint = ""
-    if any((folder / name).exists() for name in ("model.safetensors", "pytorch_model.bin")):
+    if form is CTRANSLATE2 and is_checkpoint(folder):
         hint = (
-            "; it holds a PyTorch model, to be converted with `ct2-transformers-converter "
-            "--copy_files tokenizer.json preprocessor_config.json`"
+            "; it holds a PyTorch model, for --backend torch, or to be converted with "
+            "`ct2-transformers-converter --copy_files tokenizer.json preprocessor_config.json`"
         )
     raise EngineFailed(
-        f"{name} is not a Whisper model for CTranslate2: it has no {', no '.join(lacking)}{hint}"
+        f"{name} is not a Whisper model for {form.name}: it has no {', no '.join(lacking)}{hint}"
     )
 
 
-def cached(name: str) -> Path | None:
+def cached(name: str, form: Format = CTRANSLATE2) -> Path | None:
     """The folder of a complete model in the cache; an interrupted download is none."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        folder = Path(
-            snapshot_download(_repository(name), allow_patterns=WANTED, local_files_only=True)
+        found = snapshot_download(
+            repository(name, form), allow_patterns=form.wanted, local_files_only=True
         )
     except LocalEntryNotFoundError:
         return None
-    return None if any(missing(folder)) else folder
+    return None if any(form.missing(Path(found))) else Path(found)
 
 
 def others() -> Iterator[str]:
@@ -77,7 +104,7 @@ def others() -> Iterator[str]:
     yield from sorted(name for name in found - set(sizes().values()) if cached(name))
 
 
-def pull(name: str) -> Path:
+def pull(name: str, form: Format = CTRANSLATE2) -> Path:
     """Fetches a model into the cache, with a progress bar on a terminal.
 
     Raises EngineFailed, within 5 s when the hub cannot be reached.
@@ -86,18 +113,23 @@ def pull(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    repository = _repository(name)
-    _reach(name, repository)
+    place = repository(name, form)
+    _reach(name, place)
     try:
-        folder = Path(snapshot_download(repository, allow_patterns=WANTED, etag_timeout=5))
+        folder = Path(snapshot_download(place, allow_patterns=form.wanted, etag_timeout=5))
     except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
         raise EngineFailed(f"{name} could not be downloaded: {error}") from error
-    check(folder, repository)
+    check(folder, place, form)
     return folder
 
 
-def _repository(name: str) -> str:
-    return sizes().get(name, name)
+def repository(name: str, form: Format = CTRANSLATE2) -> str:
+    """The id on the hub of a size, or the id that was given."""
+    if form is CTRANSLATE2 or name not in sizes():
+        return sizes().get(name, name)
+    if name.startswith("distil-"):
+        return f"distil-whisper/{name}"
+    return f"openai/whisper-{ALIASES.get(name, name)}"
 
 
 def _reach(name: str, repository: str) -> None:

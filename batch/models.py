@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from batch import hub
 from batch.backends import find
 from batch.backends.base import Backend, ModelInfo
+from batch.devices import find_compute_type, find_device, kind_of
 from batch.options import ModelOptions
 from streaming.errors import EngineFailed
 
@@ -27,6 +28,7 @@ logger = logging.getLogger("batch.models")
 POCKETSPHINX = "pocketsphinx"
 DOTTED = re.compile(r"[\w.]+:\w+")
 TRAITS = "stentor.json"
+FORMATS = {"whisper": hub.CTRANSLATE2, "torch": hub.CHECKPOINT}
 # They were made without the translations that Whisper learned from, and write what they hear.
 NOT_TRANSLATING = re.compile("turbo|distil")
 # From small to large; a model from here is asked for by its name.
@@ -36,10 +38,6 @@ ENGLISH = (
     *("tiny.en", "base.en", "distil-small.en", "small.en", "distil-medium.en", "medium.en"),
     *("distil-large-v2", "distil-large-v3", "distil-large-v3.5"),
 )
-COMPUTE_TYPES = {
-    "cpu": ("int8", "int8_float32", "float32"),
-    "cuda": ("float16", "bfloat16", "int8_float16", "float32"),
-}
 
 
 class ModelTraits(BaseModel):
@@ -83,26 +81,28 @@ def resolve(options: ModelOptions) -> Resolved:
         return _auto(options)
     if options.name == POCKETSPHINX:
         return Resolved(None, _embedded("named in the configuration"))
-    device = _device(options)
     # Asking the hub's client for its names takes longer than a short file does.
     if "/" not in options.name and options.name in hub.sizes():
         folder, why = _had(options.name, options)
-        return Resolved(folder, _whisper(options.name, device, options, why))
+        return Resolved(folder, _whisper(options.name, options, why))
     folder = Path(options.name).expanduser()
     if folder.is_dir():
-        hub.check(folder, str(folder))
-        name = folder.resolve().name
-        return Resolved(folder, _whisper(name, device, options, "the configured folder"))
+        library = _library(options)
+        if options.backend == "auto" and hub.is_checkpoint(folder):
+            library = "torch"
+        hub.check(folder, str(folder), FORMATS[library])
+        chosen = options.model_copy(update={"backend": library})
+        return Resolved(folder, _whisper(folder.resolve().name, chosen, "the configured folder"))
     if options.name.count("/") != 1 or options.name.startswith((".", "/", "~")):
         raise EngineFailed(unknown(options.name))
     folder, why = _had(options.name, options)
-    return Resolved(folder, _whisper(options.name, device, options, why))
+    return Resolved(folder, _whisper(options.name, options, why))
 
 
 def read_traits(folder: Path, device: str, name: str = "") -> ModelTraits:
     """What `stentor.json` says, with what suits Whisper on the device where it says nothing."""
     fitting = {
-        "window_seconds_max": 15.0 if device == "cpu" else 28.0,
+        "window_seconds_max": 15.0 if kind_of(device) == "cpu" else 28.0,
         "translates": not NOT_TRANSLATING.search(name),
     }
     file = folder / TRAITS
@@ -121,26 +121,27 @@ def read_traits(folder: Path, device: str, name: str = "") -> ModelTraits:
 
 
 def _auto(options: ModelOptions) -> Resolved:
-    device = _device(options)
+    kind = kind_of(find_device(_library(options), options.device))
+    form = _format(options)
     cores = _cores()
-    wanted = best_size(device, cores)
-    sensible, others = _preferred(wanted, device)
+    wanted = best_size(kind, cores)
+    sensible, others = _preferred(wanted, kind)
     for name in sensible:
-        if (folder := hub.cached(name)) is not None:
-            why = f"the best of those cached for {_place(device, cores)}"
+        if (folder := hub.cached(name, form)) is not None:
+            why = f"the best of those cached for {_place(kind, cores)}"
             if name != wanted:
                 why += f"; `stentor models pull {wanted}` would get a better one"
-            return Resolved(folder, _whisper(name, device, options, why))
+            return Resolved(folder, _whisper(name, options, why))
     try:
         folder, why = _had(wanted, options)
-        return Resolved(folder, _whisper(wanted, device, options, why))
+        return Resolved(folder, _whisper(wanted, options, why))
     except EngineFailed as error:
         reason = str(error)
     for name in others:
-        if (folder := hub.cached(name)) is not None:
-            why = f"the only cached one, slow on {_place(device, cores)}; {reason}"
+        if (folder := hub.cached(name, form)) is not None:
+            why = f"the only cached one, slow on {_place(kind, cores)}; {reason}"
             logger.warning("running %s: %s", name, why)
-            return Resolved(folder, _whisper(name, device, options, why, fallback=True))
+            return Resolved(folder, _whisper(name, options, why, fallback=True))
     logger.warning("NO WHISPER MODEL: %s", reason)
     logger.warning(
         "falling back to the English model inside pocketsphinx: its accuracy is LOW. "
@@ -183,14 +184,14 @@ def _place(device: str, cores: int) -> str:
 
 def _had(name: str, options: ModelOptions) -> tuple[Path, str]:
     """The folder of a size or hub id, downloaded if need be, and how it came here."""
-    if (folder := hub.cached(name)) is not None:
+    if (folder := hub.cached(name, _format(options))) is not None:
         return folder, "cached"
     if not options.download:
         raise EngineFailed(
             f"{name} is not cached and downloads are off; run `stentor models pull {name}`"
         )
     logger.info("downloading %s", name)
-    return hub.pull(name), "downloaded"
+    return hub.pull(name, _format(options)), "downloaded"
 
 
 def unknown(name: str) -> str:
@@ -205,38 +206,24 @@ def unknown(name: str) -> str:
 # ---- what it runs on
 
 
-def _whisper(
-    name: str, device: str, options: ModelOptions, why: str, fallback: bool = False
-) -> ModelInfo:
-    compute_type = _compute_type(device, options.compute_type)
-    return ModelInfo(name, "whisper", device, compute_type, why, fallback)
+def _library(options: ModelOptions) -> str:
+    """What runs a model: CTranslate2, unless another is asked for."""
+    return "whisper" if options.backend == "auto" else options.backend
+
+
+def _format(options: ModelOptions) -> hub.Format:
+    return FORMATS[_library(options)]
+
+
+def _whisper(name: str, options: ModelOptions, why: str, fallback: bool = False) -> ModelInfo:
+    library = _library(options)
+    device = find_device(library, options.device)
+    compute_type = find_compute_type(library, device, options.compute_type)
+    return ModelInfo(name, library, device, compute_type, why, fallback)
 
 
 def _embedded(why: str, fallback: bool = False) -> ModelInfo:
     return ModelInfo("pocketsphinx-en-us", POCKETSPHINX, "cpu", "float32", why, fallback)
-
-
-def _device(options: ModelOptions) -> str:
-    from ctranslate2 import get_cuda_device_count
-
-    if options.device == "cpu":
-        return "cpu"
-    found = get_cuda_device_count() > 0
-    if options.device == "cuda" and not found:
-        raise EngineFailed("device cuda: no CUDA device is usable here; use auto or cpu")
-    return "cuda" if found else "cpu"
-
-
-def _compute_type(device: str, wanted: str) -> str:
-    from ctranslate2 import get_supported_compute_types
-
-    supported = get_supported_compute_types(device)
-    if wanted == "default":
-        return next((t for t in COMPUTE_TYPES[device] if t in supported), "default")
-    if wanted != "auto" and wanted not in supported:
-        allowed = ", ".join(("default", "auto", *sorted(supported)))
-        raise EngineFailed(f"compute_type: {wanted!r} is not one of {allowed}")
-    return wanted
 
 
 def _cores() -> int:

@@ -1,10 +1,20 @@
 """What an operator may choose about the engine and the model."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from streaming.options import Options
+
+
+def _is_device(name: str) -> str:
+    if re.fullmatch(r"auto|cpu|cuda(:\d+(,\d+)*)?", name) is None:
+        raise ValueError("should be auto, cpu, cuda, or devices such as cuda:0,1")
+    return name
+
+
+Device = Annotated[str, AfterValidator(_is_device)]
 
 
 class ModelOptions(Options):
@@ -12,10 +22,13 @@ class ModelOptions(Options):
 
     name: str = "auto"
     """`auto`, a Whisper size (tiny … large-v3-turbo), a hub id, a folder, or `pocketsphinx`."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where it runs."""
+    backend: Literal["auto", "whisper", "torch"] = "auto"
+    """What runs it: `whisper` is CTranslate2, `torch` PyTorch with CUDA graphs; `auto` takes what
+    the model's folder is for, else CTranslate2."""
+    device: Device = "auto"
+    """Where it runs: `auto`, `cpu`, `cuda`, or some of several devices, as in `cuda:0,1`."""
     compute_type: str = "default"
-    """CTranslate2's arithmetic: int8, float16, bfloat16, float32 …; default: the best here."""
+    """Arithmetic: int8, float16, bfloat16, float32 …; default: the best here."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """Threads of one model call; 0 chooses by device."""
     lanes: Annotated[int, Field(ge=0, le=64)] = 0

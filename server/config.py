@@ -19,7 +19,7 @@ from pydantic_settings import (
 )
 
 from batch.job_options import FetchOptions, JobOptions
-from batch.options import EngineOptions, ModelOptions
+from batch.options import Device, EngineOptions, ModelOptions
 from server.access.options import AccessOptions, ConfiguredKeys
 from server.limits import FileLimits, Limits
 from server.speechmatics.options import TranscriberOptions
@@ -71,10 +71,12 @@ class Config(BaseSettings):
     # The model's options are at the top, where they are short to write; see `model_options`.
     model: str = "auto"
     """`auto`, a Whisper size (tiny … large-v3-turbo), a hub id, a folder, or `pocketsphinx`."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs."""
+    backend: Literal["auto", "whisper", "torch"] = "auto"
+    """What runs the model: `whisper` (CTranslate2), `torch`; `auto` goes by the model's folder."""
+    device: Device = "auto"
+    """Where the model runs: `auto`, `cpu`, `cuda`, or devices such as `cuda:0,1`."""
     compute_type: str = "default"
-    """CTranslate2's arithmetic: int8, float16, …; default is the best for the device."""
+    """Arithmetic: int8, float16, …; default is the best for the device."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """Threads of one model call; 0 chooses by device."""
     lanes: Annotated[int, Field(ge=0, le=64)] = 0

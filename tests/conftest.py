@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from batch.backends.base import ModelInfo
+from batch.backends.torch_whisper import TorchWhisperBackend
 from batch.backends.whisper import WhisperBackend
 from batch.engine import Engine
 from batch.models import ModelTraits
@@ -25,6 +26,7 @@ from batch.options import EngineOptions, ModelOptions
 
 ROOT = Path(__file__).parent.parent
 NANO = ROOT / "tests" / "models" / "nano"
+NANO_HF = ROOT / "tests" / "models" / "nano-hf"
 SPEECH = ROOT / "tests" / "audio"
 SHARED = ROOT.parent / "shared" / "audio"
 START_SECONDS_MAX = 60
@@ -76,6 +78,13 @@ def backend() -> WhisperBackend:
     traits = ModelTraits.model_validate_json((NANO / "stentor.json").read_text())
     info = ModelInfo("nano", "whisper", "cpu", "int8", "the tests' model")
     return WhisperBackend(NANO, info, traits, ModelOptions())
+
+
+@pytest.fixture(scope="session")
+def torch_backend() -> TorchWhisperBackend:
+    traits = ModelTraits.model_validate_json((NANO_HF / "stentor.json").read_text())
+    info = ModelInfo("nano-hf", "torch", "cpu", "float32", "the tests' model")
+    return TorchWhisperBackend(NANO_HF, info, traits, ModelOptions())
 
 
 @pytest.fixture

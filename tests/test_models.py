@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from pydantic import ValidationError
 
 from batch import hub
+from batch.backends.torch_whisper import TorchWhisperBackend
 from batch.backends.whisper import WhisperBackend
 from batch.models import ModelTraits, best_size, known, load, read_traits, resolve
 from batch.options import ModelOptions
 from streaming.errors import EngineFailed
-from tests.conftest import NANO
+from tests.conftest import NANO, NANO_HF
 from tests.hub import COMMIT, silent_hub
 from tests.hub import hub as running_hub
 
@@ -68,9 +70,46 @@ def test_a_folder_is_taken_as_it_is() -> None:
 def test_a_folder_without_a_model_is_refused_by_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").touch()
-    said = refusal(name=str(tmp_path))
+    said = refusal(name=str(tmp_path), backend="whisper")
     assert "no model.bin, no tokenizer.json, no vocabulary.json or vocabulary.txt" in said
     assert "ct2-transformers-converter" in said
+
+
+def test_a_checkpoint_without_its_tokenizer_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").touch()
+    assert refusal(name=str(tmp_path)).endswith("model for PyTorch: it has no tokenizer.json")
+
+
+def test_a_folder_with_a_checkpoint_runs_on_torch() -> None:
+    found = resolve(ModelOptions(name=str(NANO_HF), device="cpu"))
+    assert (found.info.backend, found.info.compute_type) == ("torch", "float32")
+    assert isinstance(load(ModelOptions(name=str(NANO_HF), device="cpu")), TorchWhisperBackend)
+    assert "--backend torch" in refusal(name=str(NANO_HF), backend="whisper")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("base", "openai/whisper-base"),
+        ("turbo", "openai/whisper-large-v3-turbo"),
+        ("distil-large-v3", "distil-whisper/distil-large-v3"),
+        ("someone/their-whisper", "someone/their-whisper"),
+    ],
+)
+def test_a_checkpoint_comes_from_who_trained_it(name: str, expected: str) -> None:
+    assert hub.repository(name, hub.CHECKPOINT) == expected
+
+
+def test_a_checkpoint_is_downloaded_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_hub("openai/whisper-tiny", NANO_HF) as address:
+        point_at(address, monkeypatch)
+        found = resolve(ModelOptions(name="tiny", backend="torch", device="cpu"))
+    assert (found.info.backend, found.info.why) == ("torch", "downloaded")
+    assert found.folder is not None
+    assert (found.folder / "generation_config.json").is_file()
+    again = resolve(ModelOptions(name="tiny", backend="torch", device="cpu"))
+    assert again.info.why == "cached"
 
 
 def test_a_folder_with_a_broken_model_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
@@ -123,6 +162,18 @@ def test_the_hubs_own_offline_switch_is_respected(monkeypatch: pytest.MonkeyPatc
 def test_an_arithmetic_the_device_does_not_have_is_refused() -> None:
     said = refusal(name=str(NANO), device="cpu", compute_type="int7")
     assert said.startswith("compute_type: 'int7' is not one of default, auto, ")
+
+
+@pytest.mark.parametrize("device", ["cuda:0", "cuda:0,1"])
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    for name in (NANO, NANO_HF):
+        assert refusal(name=str(name), device=device).startswith(f"device {device}: ")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:0,", "cuda:a", "cpu:0"])
+def test_a_device_of_no_kind_is_refused(device: str) -> None:
+    with pytest.raises(ValidationError, match="should be auto, cpu, cuda, or devices such as"):
+        ModelOptions(device=device)
 
 
 # ---- the hub

@@ -7,6 +7,7 @@ from streaming.errors import EngineFailed
 
 BACKENDS = {
     "whisper": "batch.backends.whisper:WhisperBackend",
+    "torch": "batch.backends.torch_whisper:TorchWhisperBackend",
     "pocketsphinx": "batch.backends.pocketsphinx:PocketSphinxBackend",
 }
 

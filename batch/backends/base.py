@@ -1,8 +1,9 @@
 """What a speech model must offer the engine."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -93,3 +94,12 @@ class Backend(Protocol):
 
     def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
         """One hypothesis a task, in order. Raises whatever the library raises."""
+
+
+@runtime_checkable
+class Joining(Protocol):
+    """A backend whose requests join what is being decoded: each is answered when it is done, and
+    does not wait for those it was chosen with."""
+
+    def start(self, batch: Sequence[Task]) -> list[Future[Hypothesis]]:
+        """An answer to come for each task, in order. Does not block."""

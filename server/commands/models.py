@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic_settings import CliPositionalArg, CliSubCommand, get_subcommand
 
@@ -18,6 +19,8 @@ class Pull(Flags):
 
     name: CliPositionalArg[str]
     """A size (see `stentor models list`) or a hub id such as Systran/faster-whisper-base."""
+    backend: Literal["whisper", "torch"] = "whisper"
+    """What is to run it: whisper is CTranslate2, torch PyTorch."""
 
 
 class Models(Flags):
@@ -33,7 +36,7 @@ def run(argv: Sequence[str]) -> int:
         description="List the speech models there are, or fetch one.",
     )
     command = get_subcommand(flags_of(Models, parser, argv or ["--help"]))
-    return pull(command.name) if isinstance(command, Pull) else show()
+    return pull(command) if isinstance(command, Pull) else show()
 
 
 def show() -> int:
@@ -59,13 +62,14 @@ def show() -> int:
     return 0
 
 
-def pull(name: str) -> int:
+def pull(wanted: Pull) -> int:
     from batch import hub, models
     from streaming.errors import EngineFailed
 
+    name, form = wanted.name, models.FORMATS[wanted.backend]
     if name not in hub.sizes() and name.count("/") != 1:
         raise EngineFailed(models.unknown(name))
-    folder = hub.cached(name) or hub.pull(name)
+    folder = hub.cached(name, form) or hub.pull(name, form)
     sys.stdout.write(f"{folder}\n")
     return 0
 

@@ -12,13 +12,14 @@ from pydantic_settings import CliPositionalArg, SettingsConfigDict
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from batch.options import Device
 from server.commands.transcribers import Report, ServerFailed, Transcriber, here, through
 from server.config import ConfigError, read
 from server.flags import Flags, Parser, ServerUrl, flags_of
 from server.logs import set_up_logs
 from streaming.errors import TranscriptionError
 
-OWN = {"model", "device", "compute_type", "threads"}  # of an engine in this process
+OWN = {"model", "backend", "device", "compute_type", "threads"}  # of an engine in this process
 EXTENSIONS = {"text": "txt"}  # others are named as their format
 
 DESCRIPTION = """Transcribe files: audio or video, in any form that FFmpeg reads.
@@ -55,10 +56,12 @@ class Transcribe(Flags):
     """Configuration in TOML; this and what follows is for use without --server."""
     model: str | None = None
     """`auto`, a size, a hub id, a folder, or `pocketsphinx`."""
-    device: Literal["auto", "cpu", "cuda"] | None = None
+    backend: Literal["auto", "whisper", "torch"] | None = None
+    """What runs the model: CTranslate2 (`whisper`) or PyTorch."""
+    device: Device | None = None
     """Where the model runs."""
     compute_type: str | None = None
-    """CTranslate2's arithmetic."""
+    """Arithmetic."""
     threads: int | None = None
     """Threads of one model call."""
 

@@ -1,0 +1,88 @@
+"""Audio → keys and values in the decoder's slots: features and encoder, many windows at once.
+
+It has a CUDA stream of its own, so that the decoder's small steps run beside it, and inputs that
+stay where they are, so that each size of batch can be a graph.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from batch.backends.mel import FRAME
+from batch.backends.torch_graphs import Fetched, Graphs, fitting, sent
+from batch.backends.torch_mel import LogMel
+from batch.backends.torch_network import Cache, Network
+from batch.backends.windows import FRAMES_FULL
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64)  # windows encoded together
+
+
+class Encoder:
+    def __init__(self, network: Network, frames_max: int) -> None:
+        """`frames_max`: mel frames that are encoded at once, at most; of one window at least."""
+        self.network = network
+        self.frames_max = max(frames_max, FRAMES_FULL)
+        self.log_mel = LogMel(network.shape.mels, network.device)
+        self.graphs = Graphs(network.device)
+        device = network.device
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.audio = torch.zeros(self.frames_max * FRAME, device=device)
+        self.input = torch.zeros(2 * BATCHES[-1], dtype=torch.long, device=device)
+
+    def rows_max(self, frames: int) -> int:
+        return min(max(self.frames_max // frames, 1), BATCHES[-1])
+
+    def capture(self, cache: Cache, frames: int) -> None:
+        with self.beside():
+            for batch in (size for size in BATCHES if size <= self.rows_max(frames)):
+                self._place([], [], batch, cache.slots)
+                self.graphs.capture(*self._work(cache, batch, frames))
+
+    def start(
+        self,
+        cache: Cache,
+        windows: Sequence[npt.NDArray[np.float32]],
+        slots: Sequence[int],
+        frames: int,
+    ) -> Fetched:
+        """Encode windows of `frames` mel frames into slots; the result says when that is done.
+
+        Raises torch.OutOfMemoryError."""
+        batch = min(fitting(BATCHES, len(windows)), self.rows_max(frames))
+        with self.beside():
+            ends = [min(len(window), frames * FRAME) for window in windows]
+            audio = np.zeros((batch, frames * FRAME), np.float32)
+            for row, (window, end) in enumerate(zip(windows, ends, strict=True)):
+                audio[row, :end] = window[:end]
+            self.audio[: audio.size].copy_(
+                sent(audio.reshape(-1), self.network.device), non_blocking=True
+            )
+            self._place(ends, slots, batch, cache.slots)
+            self.graphs.run(*self._work(cache, batch, frames))
+            return Fetched(self.input[:1])
+
+    def halve(self, rows: int, frames: int) -> None:
+        """So many rows were too many for the memory."""
+        self.frames_max = max(rows // 2, 1) * frames
+
+    def beside(self) -> AbstractContextManager[object]:
+        return nullcontext() if self.stream is None else torch.cuda.stream(self.stream)
+
+    def _place(self, ends: Sequence[int], slots: Sequence[int], batch: int, nobody: int) -> None:
+        empty = batch - len(ends)
+        flat = [*ends, *[0] * empty, *slots, *[nobody] * empty]
+        self.input[: 2 * batch].copy_(sent(flat, self.network.device), non_blocking=True)
+
+    def _work(self, cache: Cache, batch: int, frames: int) -> tuple[Hashable, Callable[[], Tensor]]:
+        def work() -> Tensor:
+            audio = self.audio[: batch * frames * FRAME].view(batch, frames * FRAME)
+            ends, slots = self.input[: 2 * batch].view(2, batch).unbind()
+            encoded = self.network.encode(self.log_mel(audio, ends))
+            self.network.remember(encoded, cache, slots)
+            return encoded
+
+        return (id(cache), batch, frames), work

@@ -1,0 +1,219 @@
+"""Continuous batching, on a CPU: the same slots and buckets as on a GPU, without its graphs."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from batch.backends.base import Task
+from batch.backends.torch_runner import Pool, Runner
+from batch.backends.torch_whisper import TorchWhisperBackend
+from batch.engine import Engine
+from batch.options import EngineOptions
+from streaming.audio import to_float
+from streaming.events import SAMPLE_RATE, Decode, Final, Hypothesis, Kind, Partial, join
+from streaming.options import AudioFormat, SessionOptions
+from tests.conftest import UNREFUSING, Recording
+
+SECONDS_MAX = 60
+SILENCE = bytes(32_000)
+
+
+def task(recording: Recording, number: int = 1, **fields: object) -> Task:
+    audio = to_float(recording.pcm, "pcm_s16le")[: 8 * SAMPLE_RATE]
+    decode = Decode(number, 1, 1, Kind.FINAL, 0, len(audio), "en")
+    return Task(replace(decode, **fields), audio)  # type: ignore[arg-type]
+
+
+def quiet(kind: Kind) -> Task:
+    audio = np.zeros(2 * SAMPLE_RATE, np.float32)
+    return Task(Decode(9, 1, 1, kind, 0, len(audio), "en", word_times=False), audio)
+
+
+def runner(backend: TorchWhisperBackend) -> Runner:
+    return backend.replicas[0]
+
+
+def said(answers: Sequence[Future[Hypothesis]]) -> list[str]:
+    return [join(answer.result(SECONDS_MAX).words) for answer in answers]
+
+
+def test_more_requests_than_slots_are_all_answered(
+    torch_backend: TorchWhisperBackend, speech: list[Recording]
+) -> None:
+    slots = sum(pool.steps.cache.slots for pool in runner(torch_backend).pools)
+    short = [r for r in speech if len(r.pcm) < 6 * 2 * SAMPLE_RATE]
+    times = slots // len(short) + 1
+    tasks = [task(r, n) for n in range(times) for r in short]
+    assert said(torch_backend.start(tasks)) == [r.text for r in short] * times
+    assert all(sorted(p.free) == list(range(p.steps.cache.slots)) for p in pools(torch_backend))
+
+
+def pools(backend: TorchWhisperBackend) -> list[Pool]:
+    return runner(backend).pools
+
+
+def test_a_short_text_joins_and_leaves_while_a_long_one_is_written(
+    torch_backend: TorchWhisperBackend,
+    speech: list[Recording],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answered: list[str] = []
+    joined: list[Future[Hypothesis]] = []
+    steps = pools(torch_backend)[0].steps
+    write = steps.write
+
+    def writing(rows: int, text: int) -> tuple[Tensor, Tensor]:
+        if not joined:  # the first token of the long one is being written
+            joined.extend(torch_backend.start([quiet(Kind.PARTIAL)]))
+            joined[0].add_done_callback(lambda _: answered.append("short"))
+        return write(rows, text)
+
+    monkeypatch.setattr(steps, "write", writing)
+    longest = max(speech, key=lambda r: len(r.text))
+    long = torch_backend.start([task(longest, kind=Kind.FILE)])[0]
+    long.add_done_callback(lambda _: answered.append("long"))
+    assert said([long])[0].startswith("We need a table for two Friday.")
+    assert said(joined) == [""]
+    assert answered == ["short", "long"]
+
+
+def test_kinds_of_request_are_mixed_in_one_batch(
+    torch_backend: TorchWhisperBackend, speech: list[Recording]
+) -> None:
+    ways: list[dict[str, Any]] = [
+        {},
+        {"language": None},
+        {"timestamps": True},
+        {"prefix": torch_backend.tokenize(speech[0].text.partition(" ")[0])},
+        {"word_times": False, "kind": Kind.PARTIAL},
+        {"prompt": tuple(range(300, 360))},
+        {"full": True},
+        {"temperature": 0.01},
+    ]
+    tasks = [task(speech[0], n, **way) for n, way in enumerate(ways)]
+    alone = [said(torch_backend.start([one]))[0] for one in tasks]
+    assert alone.count(speech[0].text) >= len(ways) - 1
+    assert said(torch_backend.start(tasks)) == alone
+
+
+def test_a_temperature_draws(torch_backend: TorchWhisperBackend, speech: list[Recording]) -> None:
+    one, other = (task(r).audio for r in speech[:2])
+    length = min(len(one), len(other))
+    mixed = (one[:length] + other[:length]) * np.float32(0.5)
+    wanted = Decode(1, 1, 1, Kind.FILE, 0, length, "en", temperature=1.0)
+    assert len(set(said(torch_backend.start([Task(wanted, mixed)] * 12)))) > 1
+
+
+def test_files_leave_half_of_the_slots_to_live_streams(torch_backend: TorchWhisperBackend) -> None:
+    pool = Pool(pools(torch_backend)[0].steps)
+    file, live = (task_row(torch_backend, quiet(kind)) for kind in (Kind.FILE, Kind.PARTIAL))
+    taken = 0
+    while pool.takes(file):
+        pool.take(task_row(torch_backend, quiet(Kind.FILE)))
+        taken += 1
+    assert taken == pool.steps.cache.slots // 2
+    assert pool.takes(live)
+
+
+def task_row(backend: TorchWhisperBackend, wanted: Task) -> Any:
+    from batch.backends.torch_row import Row
+
+    return Row(wanted, backend.vocabulary)
+
+
+def test_a_batch_that_is_too_large_for_the_memory_is_halved(
+    torch_backend: TorchWhisperBackend,
+    speech: list[Recording],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder = runner(torch_backend).encoder
+    encode = encoder.network.encode
+    sizes: list[int] = []
+
+    def small(mel: Tensor) -> Tensor:
+        sizes.append(len(mel))
+        if len(mel) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return encode(mel)
+
+    monkeypatch.setattr(encoder, "frames_max", encoder.frames_max)
+    monkeypatch.setattr(encoder.network, "encode", small)
+    assert said(torch_backend.start([task(speech[0], n) for n in range(8)])) == [speech[0].text] * 8
+    assert max(sizes) > 1
+    assert sizes[-1] == 1
+
+
+def test_a_fault_of_the_device_fails_what_was_on_it_and_nothing_else(
+    torch_backend: TorchWhisperBackend,
+    speech: list[Recording],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> object:
+        raise RuntimeError("the device is gone")
+
+    with monkeypatch.context() as broken_for_now:
+        broken_for_now.setattr(pools(torch_backend)[0].steps, "read", broken)
+        answers = torch_backend.start([task(r) for r in speech])
+        wait(answers, SECONDS_MAX)
+        assert {str(answer.exception(0)) for answer in answers} == {"the device is gone"}
+    assert said(torch_backend.start([task(speech[0])])) == [speech[0].text]
+
+
+async def transcribe(engine: Engine, pcm: bytes, lane: Any = "live") -> list[Any]:
+    stream = engine.open(AudioFormat(), SessionOptions(language="en"), lane=lane)
+    sender = asyncio.create_task(push(stream, pcm))
+    async with asyncio.timeout(SECONDS_MAX):
+        events = [event async for event in stream]
+    await sender
+    return events
+
+
+async def push(stream: Any, pcm: bytes) -> None:
+    for at in range(0, len(pcm), 1280):
+        await stream.room()
+        stream.feed(pcm[at : at + 1280])
+        await asyncio.sleep(0.005)
+    stream.close()
+
+
+async def test_streams_and_files_share_the_engine(
+    torch_backend: TorchWhisperBackend, speech: list[Recording]
+) -> None:
+    async with Engine(torch_backend, UNREFUSING) as engine:
+        heard = await asyncio.gather(
+            *(transcribe(engine, r.pcm + SILENCE) for r in speech),
+            transcribe(engine, speech[0].pcm, "file"),
+        )
+    texts = [
+        " ".join(join(e.words) for e in events if isinstance(e, Final) and e.words)
+        for events in heard
+    ]
+    assert texts == [*(r.text for r in speech), speech[0].text]
+    assert any(isinstance(e, Partial) for events in heard for e in events)
+
+
+async def test_a_request_that_failed_is_tried_again_alone(
+    torch_backend: TorchWhisperBackend,
+    speech: list[Recording],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = pools(torch_backend)[0].steps
+    read, failures = steps.read, [RuntimeError("once")]
+
+    def breaking(*given: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return read(*given)
+
+    async with Engine(torch_backend, EngineOptions(admit_by_load=False)) as engine:
+        monkeypatch.setattr(steps, "read", breaking)
+        events = await transcribe(engine, speech[0].pcm + SILENCE)
+    assert not failures
+    assert [join(e.words) for e in events if isinstance(e, Final)] == [speech[0].text]
