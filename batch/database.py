@@ -9,13 +9,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from batch import rows
 from batch.job import JobsUnavailable
 
-VERSION: Final = 2  # of the tables
+VERSION: Final = 3  # of the tables
 # By version, what makes its tables those of the next.
 CHANGES: Final = {
     1: (
         "ALTER TABLE jobs ADD COLUMN webhook_error TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE jobs ADD COLUMN progress FLOAT",
     ),
+    2: ("ALTER TABLE jobs ADD COLUMN told JSON",),
 }
 BUSY_MS: Final = 30_000
 

@@ -10,16 +10,17 @@ import ipaddress
 import logging
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import IO, Final
 
 import httpx
 
 from batch.job import DOWNLOAD_FAILED, JobFailed
 from batch.job_options import FetchOptions
-from batch.posted import Posted
+from batch.posted import Message, Part, Posted
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -172,16 +173,22 @@ class Fetcher:
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise failed(url, _why(error)) from error
 
-    async def post(
-        self, url: str, body: Mapping[str, Any], headers: Mapping[str, str], seconds: float
-    ) -> Posted:
+    async def post(self, message: Message, seconds: float) -> Posted:
         """Redirects are not followed: the headers are for the address that was named."""
         try:
-            async with asyncio.timeout(seconds), self._client(seconds) as client:
-                request = client.build_request("POST", url, json=body, headers=dict(headers))
-                response = await client.send(request, stream=True)
-                await response.aclose()
-                return Posted(response.status_code)
+            with ExitStack() as files:
+                form = [(part.name, _opened(part, files)) for part in message.parts]
+                async with asyncio.timeout(seconds), self._client(seconds) as client:
+                    request = client.build_request(
+                        message.method,
+                        message.url,
+                        headers=dict(message.headers),
+                        content=message.body or None,
+                        files=form or None,
+                    )
+                    response = await client.send(request, stream=True)
+                    await response.aclose()
+                    return Posted(response.status_code)
         except TimeoutError:
             return Posted(None, f"no answer within {seconds:g} s")
         except (Refused, httpx.LocalProtocolError, httpx.InvalidURL, ValueError) as error:
@@ -189,6 +196,15 @@ class Fetcher:
             return Posted(None, _why(error), is_vain=True)
         except httpx.HTTPError as error:
             return Posted(None, _why(error))
+
+
+def _opened(part: Part, files: ExitStack) -> tuple[str, bytes | IO[bytes], str]:
+    """As httpx wants it. A file is read while it is sent."""
+    content = part.content
+    assert content is not None, "the recording is put in by whoever has it"
+    if isinstance(content, Path):
+        return part.file_name, files.enter_context(content.open("rb")), part.media_type
+    return part.file_name, content, part.media_type
 
 
 async def _keep_secrets(named: httpx.URL, headers: tuple[str, ...], request: httpx.Request) -> None:

@@ -5,15 +5,21 @@ all places), is transcribed (`processing`), and ends as `completed` or `error`. 
 told. A deleted job keeps its id, its times and its status, and nothing else.
 """
 
-from collections.abc import AsyncIterable, Callable, Mapping
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from batch.engine import Engine
 from batch.files import FileRequest, Transcript
 from batch.job_options import FetchOptions, JobOptions
+from batch.posted import Message
+from batch.volume import VolumeGate
 from streaming.errors import BadMessage, TranscriptionError
+from streaming.events import Warned
 from streaming.options import SessionOptions
 
 Status = Literal["queued", "processing", "completed", "error"]
@@ -37,7 +43,7 @@ class NoUpload(BadMessage):
 
 
 class JobFailed(TranscriptionError):
-    """Ends a job with this message; raised by a dialect's review, or on the way."""
+    """Ends a job with this message; raised by its dialect, or on the way."""
 
     code = "job_failed"
     http_status = 400
@@ -51,10 +57,11 @@ class JobFailed(TranscriptionError):
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where the audio is: an id that `Jobs.upload` gave, a URL, or an fsspec path of the operator's
-    (never let a user name one)."""
+    (never let a user name one). `headers` are sent to the URL."""
 
     kind: Literal["upload", "url", "path"]
     value: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +73,18 @@ class Work:
     start_ms: int = 0
     end_ms: int | None = None
 
-    def request(self, seconds_max: float) -> FileRequest:
-        return FileRequest(self.options, self.split, seconds_max, self.start_ms, self.end_ms)
+    def request(self, seconds_max: float, gate: VolumeGate | None = None) -> FileRequest:
+        span = (self.start_ms, self.end_ms)
+        return FileRequest(self.options, self.split, seconds_max, *span, gate=gate)
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Told when the job ends. The header, if any, is sent with it."""
+    """Told when the job ends. The headers are sent with it."""
 
     url: str
-    header_name: str = ""
-    header_value: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    method: Literal["POST", "PUT"] = "POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +96,22 @@ class JobRequest:
     source: Source
     work: Work = field(default_factory=Work)
     options: Mapping[str, Any] = field(default_factory=dict)
-    webhook: Webhook | None = None
+    webhooks: tuple[Webhook, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A try to tell a webhook that came to nothing."""
+
+    message: str
+    time: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job as it stands. Times are UTC, with their zone.
 
-    `source`, `webhook` are None and `options` is empty once it is deleted. `error` is text for the
+    `source` is None and `webhooks`, `options` are empty once it is deleted. `error` is text for the
     client, `error_code` one of `TranscriptionError.code`, `download_failed`, `cancelled` or the
     dialect's own; `error_detail` says more to the operator. `media` is what the file turned out to
     be: `mime`, `description` and, where it is audio, `format`, `codec`, `channels`, `duration` (s).
@@ -112,10 +128,10 @@ class Job:
     source: Source | None
     work: Work
     options: Mapping[str, Any]
-    webhook: Webhook | None
+    webhooks: tuple[Webhook, ...]
     webhook_status: int | None  # HTTP status of the last try; None before one was answered
     webhook_tries: int
-    webhook_error: str  # why the last try failed; empty once it has been told
+    webhook_error: str  # why the last try failed; empty once all have been told
     error: str
     error_code: str
     error_detail: str
@@ -124,10 +140,30 @@ class Job:
     ahead: int  # jobs of its owner before it that have not ended; counted while it is queued
     throttled: bool
     held: str = ""  # why jobs that have not ended do not go on just now
+    over: tuple[int, ...] = ()  # of the webhooks, those not to be tried again
+    failures: tuple[Failure, ...] = ()  # of all tries
+
+    @property
+    def webhook(self) -> Webhook | None:
+        """Of an API that lets a job have one."""
+        return self.webhooks[0] if self.webhooks else None
+
+    @property
+    def untold(self) -> list[int]:
+        """Numbers of the webhooks that are still to be tried."""
+        return [index for index in range(len(self.webhooks)) if index not in self.over]
 
     @property
     def is_ended(self) -> bool:
         return self.status in ("completed", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What came of listening to a recording. `more` is JSON of the dialect's own, kept with it."""
+
+    transcript: Transcript
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +209,12 @@ class Jobs(Protocol):
     async def transcript(self, job: str) -> Transcript | None:
         """Of a completed job; None for every other and for a deleted one."""
 
+    async def heard(self, job: str) -> Heard | None:
+        """The same, with what its dialect keeps."""
+
+    def recording(self, job: str) -> AbstractAsyncContextManager[Path | None]:
+        """Its audio as a file, which must not be changed; None where it is not, or no longer."""
+
     async def find(self, which: JobFilter) -> list[Job]:
         """Newest first."""
 
@@ -199,25 +241,51 @@ class Upload:
     created: datetime
 
 
+class Hear(Protocol):
+    """Listens to a recording, once."""
+
+    async def __call__(
+        self, options: SessionOptions, gate: VolumeGate | None = None
+    ) -> Transcript: ...
+
+
 class Dialect(Protocol):
-    """What a protocol adds to the life of its jobs. Called in a worker thread, maybe twice."""
+    """What a protocol adds to the life of its jobs. Called off the server's loop, maybe twice."""
 
-    def review(self, job: Job, transcript: Transcript) -> SessionOptions | None:
-        """None accepts; options have it transcribed once more with them, unreviewed; JobFailed
-        ends the job with an error."""
+    async def transcribe(self, job: Job, hear: Hear) -> Heard:
+        """JobFailed ends the job with an error."""
 
-    def notice(self, job: Job) -> Mapping[str, Any]:
-        """The JSON that the webhook is sent about an ended job."""
+    def messages(self, job: Job, heard: Callable[[], Heard | None]) -> Sequence[Message]:
+        """What each webhook is sent about an ended job, in their order."""
 
 
 class PlainDialect:
-    """Accepts every transcript; the notice names the job and its status."""
+    """Listens once; tells the webhook the job's id and its status."""
 
-    def review(self, job: Job, transcript: Transcript) -> SessionOptions | None:
-        return None
+    async def transcribe(self, job: Job, hear: Hear) -> Heard:
+        return Heard(await hear(job.work.options))
 
-    def notice(self, job: Job) -> Mapping[str, Any]:
-        return {"id": job.id, "status": job.status}
+    def messages(self, job: Job, heard: Callable[[], Heard | None]) -> Sequence[Message]:
+        return in_json(job, {"id": job.id, "status": job.status})
+
+
+async def reviewed(
+    job: Job, hear: Hear, review: Callable[[Job, Transcript], SessionOptions | None]
+) -> Heard:
+    """Listens once, and where the review asks for it once more, with its options. The review runs
+    in a thread; JobFailed from it ends the job."""
+    transcript = await hear(job.work.options)
+    again = await asyncio.to_thread(review, job, transcript)
+    if again is None:
+        return Heard(transcript)
+    told = Warned(AGAIN, f"transcribed once more, with the language {again.language!r}")
+    transcript = await hear(again)
+    return Heard(replace(transcript, warnings=(told, *transcript.warnings)))
+
+
+def in_json(job: Job, body: Mapping[str, Any]) -> list[Message]:
+    """The same for every webhook."""
+    return [Message.of_json(hook.url, body, hook.headers, hook.method) for hook in job.webhooks]
 
 
 # How many jobs of an owner may be transcribed at once; None is as many as the server lets anybody.

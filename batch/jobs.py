@@ -9,9 +9,9 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +28,7 @@ from batch.fetch import Fetcher
 from batch.files import Transcript
 from batch.hindrance import hindrance, is_lost
 from batch.job import (
+    Heard,
     Job,
     JobFilter,
     JobRequest,
@@ -170,7 +171,21 @@ class DurableJobs:
         return self._as_it_stands(found) if found is not None else None
 
     async def transcript(self, job: str) -> Transcript | None:
-        return await self._in_thread(lambda: self.store.transcript(job))
+        found = await self.heard(job)
+        return found.transcript if found is not None else None
+
+    async def heard(self, job: str) -> Heard | None:
+        return await self._in_thread(lambda: self.store.heard(job))
+
+    @asynccontextmanager
+    async def recording(self, job: str) -> AsyncIterator[Path | None]:
+        key = await self._in_thread(lambda: self.store.audio(job))
+        async with AsyncExitStack() as kept:
+            found = None
+            if key:
+                with suppress(FileNotFoundError):
+                    found = await kept.enter_async_context(self.audio.local(key))
+            yield found
 
     async def find(self, which: JobFilter) -> list[Job]:
         found = await self._in_thread(lambda: self.store.find(which))

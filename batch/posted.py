@@ -1,9 +1,41 @@
-"""What came of telling a webhook, and whether to try again."""
+"""What a webhook is told, what came of it, and whether to try again."""
 
-from dataclasses import dataclass
-from typing import Final
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
 
 MOVED: Final = (301, 308)  # for good; redirects are not followed
+JSON_TYPE: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Of a form; `content` is None where it is the recording itself."""
+
+    name: str
+    file_name: str
+    media_type: str
+    content: bytes | Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A request; its body is a form where there are parts."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    method: str = "POST"
+    body: bytes = b""
+    parts: Sequence[Part] = ()
+
+    @classmethod
+    def of_json(
+        cls, url: str, body: Mapping[str, Any], headers: Mapping[str, str], method: str = "POST"
+    ) -> Self:
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        return cls(url, {"Content-Type": JSON_TYPE, **headers}, method, text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,16 @@ from typing import Any, Final
 
 from batch.backends.base import ModelInfo
 from batch.files import Transcript
+from batch.job import Heard
 from streaming.events import Account, Reason, Warned, Word
 from streaming.events import Final as FinalEvent
 
 VERSION: Final = 1
 
 
-def dump(transcript: Transcript) -> str:
+def dump(heard: Heard) -> str:
     """Times are samples at 16 kHz of the file. The model's tokens are left out."""
+    transcript = heard.transcript
     whole = {
         "version": VERSION,
         "finals": [_final(final) for final in transcript.finals],
@@ -23,13 +25,14 @@ def dump(transcript: Transcript) -> str:
         "model": asdict(transcript.model),
         "split": transcript.split,
         "timed": transcript.timed,
+        "more": dict(heard.more),
     }
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
 
 
-def load(text: str) -> Transcript:
+def load(text: str) -> Heard:
     whole: dict[str, Any] = json.loads(text)
-    return Transcript(
+    transcript = Transcript(
         finals=tuple(_as_final(final) for final in whole["finals"]),
         warnings=tuple(Warned(**warning) for warning in whole["warnings"]),
         accounts=tuple(Account(**account) for account in whole["accounts"]),
@@ -38,6 +41,7 @@ def load(text: str) -> Transcript:
         split=whole["split"],
         timed=whole["timed"],
     )
+    return Heard(transcript, whole.get("more", {}))  # which earlier versions did not write
 
 
 def _final(final: FinalEvent) -> dict[str, Any]:

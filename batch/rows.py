@@ -1,12 +1,13 @@
 """The tables, and a row of `jobs` ↔ the job."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from batch.job import Job, JobRequest, Source, Webhook, Work
+from batch.job import Failure, Job, JobRequest, Source, Webhook, Work
 from streaming.options import SessionOptions
 
 metadata = sa.MetaData()
@@ -32,6 +33,8 @@ jobs = sa.Table(
     sa.Column("webhook_status", sa.Integer),
     sa.Column("webhook_tries", sa.Integer, nullable=False, default=0),
     sa.Column("webhook_error", sa.Text, nullable=False, default="", server_default=""),
+    # `over`: numbers of webhooks that are not tried again; `failures`: message and time of each.
+    sa.Column("told", sa.JSON(none_as_null=True)),
     sa.Column("audio", sa.Text, nullable=False, default=""),
     sa.Column("media", sa.JSON, nullable=False, default=dict),
     sa.Column("error", sa.Text, nullable=False, default=""),
@@ -90,7 +93,7 @@ def of_request(request: JobRequest) -> dict[str, Any]:
             "end_ms": work.end_ms,
         },
         "options": dict(request.options),
-        "webhook": asdict(request.webhook) if request.webhook else None,
+        "webhook": [asdict(hook) for hook in request.webhooks] or None,
     }
 
 
@@ -98,6 +101,7 @@ def as_job(row: sa.RowMapping, owner_running_max: int) -> Job:
     """`row` has the columns of `jobs`, and `ahead`."""
     work = dict(row["work"])
     options = SessionOptions.model_validate(work.pop("options", {}))
+    told = row["told"] or {}
     return Job(
         id=row["id"],
         owner=row["owner"],
@@ -110,7 +114,7 @@ def as_job(row: sa.RowMapping, owner_running_max: int) -> Job:
         source=Source(**row["source"]) if row["source"] else None,
         work=Work(options=options, **work),
         options=row["options"],
-        webhook=Webhook(**row["webhook"]) if row["webhook"] else None,
+        webhooks=_webhooks(row["webhook"]),
         webhook_status=row["webhook_status"],
         webhook_tries=row["webhook_tries"],
         webhook_error=row["webhook_error"],
@@ -121,7 +125,23 @@ def as_job(row: sa.RowMapping, owner_running_max: int) -> Job:
         progress=row["progress"] if row["status"] == "processing" else None,
         ahead=row["ahead"],
         throttled=row["status"] == "queued" and row["ahead"] >= owner_running_max,
+        over=tuple(told.get("over", ())),
+        failures=tuple(
+            Failure(message, datetime.fromisoformat(time))
+            for message, time in told.get("failures", ())
+        ),
     )
+
+
+def of_failures(failures: Iterable[Failure]) -> list[tuple[str, str]]:
+    return [(failure.message, failure.time.isoformat()) for failure in failures]
+
+
+def _webhooks(kept: Any) -> tuple[Webhook, ...]:
+    if isinstance(kept, dict):  # as versions wrote it that knew one, with one header
+        name, value = kept["header_name"], kept["header_value"]
+        return (Webhook(kept["url"], {name: value} if name else {}),)
+    return tuple(Webhook(**hook) for hook in kept or ())
 
 
 def _zoned(time: datetime | None) -> datetime | None:

@@ -7,9 +7,19 @@ the steps learns nothing of a job but its id.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -19,13 +29,13 @@ from batch.audio_store import AudioStore, fetch_path
 from batch.engine import Engine
 from batch.fetch import Fetcher
 from batch.files import Progress, Transcript, transcribe_whole
-from batch.job import AGAIN, Dialect, Job, JobFailed, PlainDialect, Work
+from batch.job import Dialect, Failure, Job, JobFailed, PlainDialect
 from batch.job_options import JobOptions
 from batch.media import probe
-from batch.posted import Posted
+from batch.posted import Message, Posted
 from batch.store import Store
+from batch.volume import VolumeGate
 from streaming.errors import GoingAway, Overloaded, TranscriptionError
-from streaming.events import Warned
 from streaming.options import SessionOptions
 
 HEAD_BYTES: Final = 4096
@@ -94,35 +104,47 @@ class Steps:
         """Whether there is a webhook to be told."""
         self.begun.discard(job)
         found = await asyncio.to_thread(self.tools.store.get, job)
-        if found is not None and found.webhook is not None:
+        if found is not None and found.webhooks:
             return True
         await asyncio.to_thread(self.tools.store.settle, job)
         return False
 
     async def tell(self, job: str, number: int) -> bool:
-        """Try the webhook for the nth time. Whether that was the last one to be made."""
+        """Try the webhooks that are not over for the nth time. Whether that was the last one."""
         tools = self.tools
         found = await asyncio.to_thread(tools.store.get, job)
-        if found is None or found.webhook is None:
+        left = found.untold if found is not None else ()
+        if found is None or not left:
             await asyncio.to_thread(tools.store.settle, job)
             return True
-        hook = found.webhook
-        headers = {hook.header_name: hook.header_value} if hook.header_name else {}
-        try:
-            body = await asyncio.to_thread(tools.dialect(found).notice, found)
-        except Exception:
-            logger.exception("job %s has nothing to tell its webhook", job)
-            posted = Posted(None, "internal error", is_vain=True)
-        else:
-            seconds = tools.options.webhook_seconds_max
-            posted = await tools.fetcher.post(hook.url, body, headers, seconds)
-        await asyncio.to_thread(tools.store.told, job, posted.status, number, posted.why)
-        if posted.why:
-            logger.info("job %s: webhook try %d: %s", job, number, posted.why)
-        if posted.is_final or number >= tools.options.webhook_tries_max:
+        posted = dict(zip(left, await self._posted(found, left), strict=True))
+        told = _with_tries(found, posted, number)
+        await asyncio.to_thread(tools.store.told, told)
+        for why in filter(None, (one.why for one in posted.values())):
+            logger.info("job %s: webhook try %d: %s", job, number, why)
+        if not told.untold or number >= tools.options.webhook_tries_max:
             await asyncio.to_thread(tools.store.settle, job)
             return True
         return False
+
+    async def _posted(self, job: Job, which: Sequence[int]) -> list[Posted]:
+        """What came of telling each of those webhooks, all at once."""
+        tools = self.tools
+        try:
+            async with AsyncExitStack() as files:
+                heard = partial(tools.store.heard, job.id)
+                whole = await asyncio.to_thread(tools.dialect(job).messages, job, heard)
+                messages = [whole[index] for index in which]
+                if any(part.content is None for m in messages for part in m.parts):
+                    path = await files.enter_async_context(self._file(job))
+                    messages = [_with_recording(message, path) for message in messages]
+                seconds = tools.options.webhook_seconds_max
+                return await asyncio.gather(*(tools.fetcher.post(m, seconds) for m in messages))
+        except JobFailed as error:
+            return [Posted(None, error.message, is_vain=True)] * len(which)
+        except Exception:
+            logger.exception("job %s has nothing to tell its webhook", job.id)
+            return [Posted(None, "internal error", is_vain=True)] * len(which)
 
     # ---- around a step
 
@@ -167,7 +189,7 @@ class Steps:
         if job.source is None or key:
             return
         if job.source.kind == "url":
-            chunks = self.tools.fetcher.download(job.source.value)
+            chunks = self.tools.fetcher.download(job.source.value, job.source.headers)
         else:
             chunks = _from_path(job.source.value)
         async with aclosing(chunks):
@@ -189,20 +211,19 @@ class Steps:
 
     async def _transcribe(self, job: Job) -> None:
         async with self._file(job) as path:
-            transcript = await self._transcript(job.id, path, job.work)
-            review = self.tools.dialect(job).review
-            again = await asyncio.to_thread(review, job, transcript)
-            if again is not None:
-                work = Work(again, job.work.split, job.work.start_ms, job.work.end_ms)
-                transcript = _said_again(await self._transcript(job.id, path, work), again)
-        await asyncio.to_thread(self.tools.store.complete, job.id, transcript)
+            hear = partial(self._hear, job, path)
+            heard = await self.tools.dialect(job).transcribe(job, hear)
+        await asyncio.to_thread(self.tools.store.complete, job.id, heard)
 
-    async def _transcript(self, job: str, path: Path, work: Work) -> Transcript:
-        engine, request = self.tools.engine, work.request(self.tools.seconds_max)
+    async def _hear(
+        self, job: Job, path: Path, options: SessionOptions, gate: VolumeGate | None = None
+    ) -> Transcript:
+        engine = self.tools.engine
+        request = replace(job.work, options=options).request(self.tools.seconds_max, gate)
 
         def reached(progress: Progress) -> None:
-            if job in self.running:
-                self.progress[job] = progress.seconds
+            if job.id in self.running:
+                self.progress[job.id] = progress.seconds
 
         while True:
             try:
@@ -230,9 +251,27 @@ class Steps:
             raise JobFailed(message, code="audio_gone") from error
 
 
-def _said_again(transcript: Transcript, options: SessionOptions) -> Transcript:
-    told = Warned(AGAIN, f"transcribed once more, with the language {options.language!r}")
-    return replace(transcript, warnings=(told, *transcript.warnings))
+def _with_tries(job: Job, posted: Mapping[int, Posted], number: int) -> Job:
+    """The job, with what came of telling those webhooks for the nth time."""
+    now = datetime.now(UTC)
+    failed = [one for one in posted.values() if one.why]
+    worst = failed[0] if failed else next(iter(posted.values()))
+    return replace(
+        job,
+        webhook_status=worst.status,
+        webhook_tries=number,
+        webhook_error=worst.why,
+        over=(*job.over, *(index for index, one in posted.items() if one.is_final)),
+        failures=(*job.failures, *(Failure(one.why, now) for one in failed)),
+    )
+
+
+def _with_recording(message: Message, path: Path) -> Message:
+    parts = [
+        replace(part, content=path if part.content is None else part.content)
+        for part in message.parts
+    ]
+    return replace(message, parts=parts)
 
 
 async def _from_path(path: str) -> AsyncGenerator[bytes, None]:

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from batch import results
 from batch.database import bare_url, open_engine, prepare, shrink
-from batch.files import Transcript
 from batch.job import (
     CANCELLED,
+    Heard,
     Job,
     JobFailed,
     JobFilter,
@@ -25,7 +25,7 @@ from batch.job import (
     Upload,
     as_many_as_anybody,
 )
-from batch.rows import as_job, jobs, nodes, of_request, transcripts, uploads
+from batch.rows import as_job, jobs, nodes, of_failures, of_request, transcripts, uploads
 
 KEYS_AT_ONCE: Final = 500
 OPEN: Final = ("queued", "processing")
@@ -34,6 +34,7 @@ EMPTY: Final[dict[str, Any]] = {
     "work": {},
     "options": {},
     "webhook": None,
+    "told": None,
     "media": {},
     "webhook_error": "",
     "error": "",
@@ -106,7 +107,7 @@ class Store:
         found = [as_job(row, self.running_max(row["owner"])) for row in rows]
         return found[::-1] if upwards else found
 
-    def transcript(self, job: str) -> Transcript | None:
+    def heard(self, job: str) -> Heard | None:
         """Of a completed job that is not deleted."""
         query = (
             sa.select(transcripts.c.body)
@@ -196,9 +197,9 @@ class Store:
     def keep_media(self, job: str, media: dict[str, Any]) -> None:
         self._change(job, open_only=True, media=media)
 
-    def complete(self, job: str, transcript: Transcript) -> bool:
+    def complete(self, job: str, heard: Heard) -> bool:
         """False, and nothing is written, where the job is no longer open."""
-        body = results.dump(transcript)
+        body = results.dump(heard)
         with self.engine.begin() as c:
             ended = jobs.update().where(jobs.c.id == job, jobs.c.status.in_(OPEN))
             if not c.execute(ended.values(status="completed", ended=_now())).rowcount:
@@ -231,9 +232,16 @@ class Store:
         with self.engine.begin() as c:
             c.execute(of_job.values(progress=sa.bindparam("reached")), rows)
 
-    def told(self, job: str, status: int | None, tries: int, error: str) -> None:
-        """What the webhook answered, if it did, or why it could not be told."""
-        self._change(job, webhook_status=status, webhook_tries=tries, webhook_error=error)
+    def told(self, job: Job) -> None:
+        """What its webhooks answered, or why they could not be told."""
+        told = {"over": job.over, "failures": of_failures(job.failures)}
+        self._change(
+            job.id,
+            webhook_status=job.webhook_status,
+            webhook_tries=job.webhook_tries,
+            webhook_error=job.webhook_error,
+            told=told,
+        )
 
     def settle(self, job: str) -> None:
         """Nothing more is to be done for it."""

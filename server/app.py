@@ -38,18 +38,20 @@ from server.rest import (
     native_jobs,
     openai,
     openai_errors,
+    speechmatics,
+    speechmatics_job,
     tokens,
 )
 from server.rest.upload import Uploads
 from server.sessions import Guest, Sessions
 from server.speechmatics import probes as speechmatics_probes
+from server.speechmatics import refusals
+from server.speechmatics.plan import Running
 from server.webhooks import Webhooks
 from streaming.errors import TranscriptionError
 
 Connect = Callable[[WebSocket, WireProtocol, Guest], Awaitable[None]]
 REQUEST_ID: Final = "x-request-id"
-# By kind of job, what a protocol adds to the life of its jobs; without one, nothing.
-DIALECTS: dict[str, Dialect] = {assemblyai_job.KIND: assemblyai_job.Review()}
 SECURITY = (
     (
         b"content-security-policy",
@@ -67,9 +69,16 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
     `app.state.jobs` is the JobDoor, to be closed before the engine finishes its streams.
     """
     gate = Gate(config.access, keyring, reach_of(config))
+    backend = engine.backend
+    running = Running(backend.languages, backend.translates, config.session)
+    # By kind of job, what a protocol adds to the life of its jobs; without one, nothing.
+    dialects: dict[str, Dialect] = {
+        assemblyai_job.KIND: assemblyai_job.Review(),
+        speechmatics_job.KIND: speechmatics_job.Recordings(running),
+    }
     seconds_max = config.files.duration_seconds_max
     jobs = JobDoor(
-        JobSetting(config.jobs, config.fetch, engine, seconds_max, DIALECTS, keyring.jobs_max)
+        JobSetting(config.jobs, config.fetch, engine, seconds_max, dialects, keyring.jobs_max)
     )
 
     webhooks = Webhooks(config.fetch, config.jobs)
@@ -115,6 +124,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
         *replace(ours, role="tokens").over(tokens.native_routes(gate)),
         *replace(theirs, role="tokens").over(tokens.assemblyai_routes(gate)),
         *theirs.over(assemblyai.routes(jobs, uploads, defaults)),
+        *Guard(gate, refusals.refusal).over(speechmatics.routes(jobs, uploads, running)),
         *replace(ours, role="metrics").over(probes.routes(engine, metrics, gate)),
         *replace(ours, role="metrics").over(speechmatics_probes.routes(engine, connections)),
         *document.routes(),

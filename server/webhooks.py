@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from batch.job_options import FetchOptions, JobOptions
-from batch.posted import Posted
+from batch.posted import Message, Posted
 from server.protocols.base import Notice
 
 WAITING_MAX: Final = 200
@@ -16,9 +16,7 @@ logger = logging.getLogger("server.webhooks")
 
 
 class Poster(Protocol):
-    async def post(
-        self, url: str, body: Mapping[str, Any], headers: Mapping[str, str], seconds: float
-    ) -> Posted: ...
+    async def post(self, message: Message, seconds: float) -> Posted: ...
 
 
 def _load() -> Callable[[FetchOptions], Poster]:
@@ -47,11 +45,10 @@ class Webhooks:
     async def _tell(self, notice: Notice) -> None:
         options = self.options
         fetcher = (await asyncio.to_thread(_load))(self.fetch)
+        message = Message.of_json(notice.url, notice.body, notice.headers)
         wait = options.webhook_wait_seconds
         for number in range(1, options.webhook_tries_max + 1):
-            posted = await fetcher.post(
-                notice.url, notice.body, notice.headers, options.webhook_seconds_max
-            )
+            posted = await fetcher.post(message, options.webhook_seconds_max)
             if posted.why:
                 logger.info("webhook of a session, try %d: %s", number, posted.why)
             if posted.is_final:

@@ -13,7 +13,7 @@ import pytest
 from batch.fetch import Fetcher, is_public
 from batch.job import JobFailed
 from batch.job_options import FetchOptions
-from batch.posted import Posted
+from batch.posted import Message, Posted
 from tests.conftest import free_port
 from tests.job_rigs import Listener, listener, listening
 
@@ -209,25 +209,29 @@ async def test_the_next_address_is_tried(
 async def test_a_post_has_its_headers_and_no_redirects(listener: Listener) -> None:
     fetcher = Fetcher(FetchOptions(allow_private=True))
     body = {"id": "x", "status": "completed"}
-    assert await fetcher.post(listener.url + "/hook", body, {"X-Key": "k"}, 5) == Posted(200)
+    assert await fetcher.post(
+        Message.of_json(listener.url + "/hook", body, {"X-Key": "k"}), 5
+    ) == Posted(200)
     path, headers, posted = listener.posted[0]
     assert (path, headers["X-Key"], posted) == ("/hook", "k", body)
     assert headers["Content-Type"] == "application/json"
     listener.statuses = [302]
-    assert await fetcher.post(listener.url + "/hook", body, {}, 5) == Posted(302)
+    assert await fetcher.post(Message.of_json(listener.url + "/hook", body, {}), 5) == Posted(302)
     assert len(listener.posted) == 2
 
 
 async def test_a_post_says_why_it_has_no_status(listener: Listener) -> None:
     strict, loose = Fetcher(FetchOptions()), Fetcher(FetchOptions(allow_private=True))
     refusal = Posted(None, "127.0.0.1 is not a public address", is_vain=True)
-    assert await strict.post(listener.url, {}, {}, 5) == refusal
-    wrong = await loose.post(listener.url, {}, {"X-Key": "a\nb"}, 5)
+    assert await strict.post(Message.of_json(listener.url, {}, {}), 5) == refusal
+    wrong = await loose.post(Message.of_json(listener.url, {}, {"X-Key": "a\nb"}), 5)
     assert (wrong.status, wrong.is_vain) == (None, True)
     assert listener.posted == []
     with raw_server(b"HTTP/1.1 200", pause=5) as url:
-        assert await loose.post(url, {}, {}, 0.2) == Posted(None, "no answer within 0.2 s")
-    lost = await loose.post(f"http://127.0.0.1:{free_port()}", {}, {}, 5)
+        assert await loose.post(Message.of_json(url, {}, {}), 0.2) == Posted(
+            None, "no answer within 0.2 s"
+        )
+    lost = await loose.post(Message.of_json(f"http://127.0.0.1:{free_port()}", {}, {}), 5)
     assert (lost.status, lost.is_vain) == (None, False)
 
 

@@ -1,16 +1,29 @@
 """Jobs on the real engine, with rows and queue in SQLite and in a real PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from batch.engine import Engine
 from batch.files import Transcript
-from batch.job import Job, JobFailed, JobFilter, JobRequest, Jobs, JobsUnavailable, Source, Webhook
+from batch.job import (
+    Hear,
+    Heard,
+    Job,
+    JobFailed,
+    JobFilter,
+    JobRequest,
+    Jobs,
+    JobsUnavailable,
+    Source,
+    Webhook,
+    in_json,
+    reviewed,
+)
 from batch.job_options import JobOptions
+from batch.posted import Message
 from streaming.errors import BadMessage, GoingAway
 from streaming.options import SessionOptions
 from tests.conftest import Recording
@@ -158,7 +171,7 @@ async def test_cancelling_a_waiting_and_a_running_job(
     listener.pause = 0.2
     slow = JobRequest("me", "test", Source("url", listener.url + "/slow"), ENGLISH)
     running = [await jobs.submit(slow) for _ in range(2)]
-    waiting = await submit(jobs, speech[0], webhook=Webhook(listener.url))
+    waiting = await submit(jobs, speech[0], webhooks=(Webhook(listener.url),))
     await asyncio.to_thread(listener.wait_asked, 2)
     for job in (waiting, *running):
         assert await jobs.cancel(job)
@@ -179,7 +192,7 @@ async def test_deleting_leaves_nothing_anywhere(
     """Rows, audio, and what DBOS keeps; on SQLite, where the files can be searched."""
     listener.answers["/private-name"] = (200, {}, speech[0].path.read_bytes())
     listener.answers["/failing-name"] = (404, {}, b"")
-    hook = Webhook(listener.url + "/private-hook", "X-Key", "hidden")
+    hook = Webhook(listener.url + "/private-hook", {"X-Key": "hidden"})
     async with open_door(engine, JobOptions(folder=str(tmp_path))) as door:
         jobs = await door.open()
         ids = []
@@ -187,7 +200,7 @@ async def test_deleting_leaves_nothing_anywhere(
             request = JobRequest(
                 *("me", "test", Source("url", f"{listener.url}/{name}"), ENGLISH),
                 options={"key": "private-option"},
-                webhook=hook,
+                webhooks=(hook,),
             )
             ids.append(await jobs.submit(request))
             await told(jobs, ids[-1])
@@ -222,8 +235,11 @@ class Strict:
             raise ZeroDivisionError
         return job.work.options.model_copy(update={"word_times": "none"})
 
-    def notice(self, job: Job) -> Mapping[str, Any]:
-        return {"named": job.id}
+    async def transcribe(self, job: Job, hear: Hear) -> Heard:
+        return await reviewed(job, hear, self.review)
+
+    def messages(self, job: Job, heard: Callable[[], Heard | None]) -> Sequence[Message]:
+        return in_json(job, {"named": job.id})
 
 
 async def test_a_dialect_reviews_and_words_the_notice(
@@ -232,7 +248,7 @@ async def test_a_dialect_reviews_and_words_the_notice(
     options = JobOptions(folder=str(tmp_path))
     async with open_door(engine, options, dialects={"test": Strict()}) as door:
         jobs = await door.open()
-        again = await submit(jobs, speech[0], webhook=Webhook(listener.url))
+        again = await submit(jobs, speech[0], webhooks=(Webhook(listener.url),))
         refused = await submit(jobs, speech[0], options={"refuse": True})
         fault = await submit(jobs, speech[0], options={"fault": True})
         assert (await ended(jobs, again)).status == "completed"

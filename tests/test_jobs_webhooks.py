@@ -23,8 +23,8 @@ __all__ = ["database", "jobs", "listener", "options", "postgres_server"]
 
 
 async def test_a_webhook_is_told(jobs: Jobs, speech: list[Recording], listener: Listener) -> None:
-    hook = Webhook(listener.url + "/hook", "X-Key", "secret")
-    job = await submit(jobs, speech[0], webhook=hook)
+    hook = Webhook(listener.url + "/hook", {"X-Key": "secret"})
+    job = await submit(jobs, speech[0], webhooks=(hook,))
     await asyncio.to_thread(listener.wait, 1)
     path, headers, body = listener.posted[0]
     assert (path, headers["X-Key"]) == ("/hook", "secret")
@@ -36,7 +36,7 @@ async def test_a_webhook_is_tried_again_until_it_answers(
     jobs: Jobs, speech: list[Recording], listener: Listener
 ) -> None:
     listener.statuses = [500, 302, 503]
-    job = await submit(jobs, speech[0], webhook=Webhook(listener.url))
+    job = await submit(jobs, speech[0], webhooks=(Webhook(listener.url),))
     assert await told(jobs, job) == (200, 4)
     assert len(listener.posted) == 4
 
@@ -45,7 +45,7 @@ async def test_a_webhook_that_says_no_is_left_alone(
     jobs: Jobs, speech: list[Recording], listener: Listener
 ) -> None:
     listener.statuses = [410]
-    job = await submit(jobs, speech[0], webhook=Webhook(listener.url))
+    job = await submit(jobs, speech[0], webhooks=(Webhook(listener.url),))
     assert await told(jobs, job) == (410, 1)
     await asyncio.sleep(0.3)
     assert len(listener.posted) == 1
@@ -56,7 +56,9 @@ async def test_a_private_webhook_is_not_told_without_leave(
 ) -> None:
     async with open_door(engine, options, FetchOptions()) as door:
         jobs = await door.open()
-        found = await refused(jobs, await submit(jobs, speech[0], webhook=Webhook(listener.url)))
+        found = await refused(
+            jobs, await submit(jobs, speech[0], webhooks=(Webhook(listener.url),))
+        )
     assert found.status == "completed"
     assert found.webhook_status is None
     assert found.webhook_error == "127.0.0.1 is not a public address"
@@ -67,7 +69,7 @@ async def test_a_webhook_that_has_moved_for_good_is_left_alone(
     jobs: Jobs, speech: list[Recording], listener: Listener
 ) -> None:
     listener.statuses = [308]
-    found = await refused(jobs, await submit(jobs, speech[0], webhook=Webhook(listener.url)))
+    found = await refused(jobs, await submit(jobs, speech[0], webhooks=(Webhook(listener.url),)))
     assert (found.webhook_status, found.webhook_error) == (308, "the answer was HTTP 308")
     assert len(listener.posted) == 1
 

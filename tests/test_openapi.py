@@ -1,6 +1,7 @@
 """The document of the HTTP API: that it is whole, valid, and true to what the server answers."""
 
 from collections.abc import AsyncIterator, Iterable
+from json import dumps
 from typing import Any, get_args
 
 import httpx
@@ -237,6 +238,42 @@ async def test_assemblyai(check: Checker, speech: list[Recording]) -> None:
     await check("GET", refused, 400, template=f"{one}/redacted-audio", headers=KEY)
     await check("DELETE", f"{root}/{job}", template=one, headers=KEY)
     await check("GET", f"{root}/{job}", template=one, headers=KEY)
+
+
+async def test_speechmatics(check: Checker, speech: list[Recording]) -> None:
+    root, one = "/v2/jobs", "/v2/jobs/{id}"
+    asked = {
+        "type": "transcription",
+        "transcription_config": {"language": "en"},
+        "notification_config": [{"url": "http://127.0.0.1:9/"}],
+        "tracking": {"title": "one"},
+    }
+
+    async def made(recording: bytes, **query: Any) -> Any:
+        files = {"data_file": ("a.wav", recording), "config": (None, dumps(asked))}
+        return (await check("POST", root, 201, params=query, files=files)).json()
+
+    for form in ("json-v2", "txt", "srt"):
+        job = await made(speech[HELLO].path.read_bytes(), wait=30, format=form)
+        assert job["status"] == "done"
+        assert form in job
+        path = f"{root}/{job['id']}"
+        transcript = f"{one}/transcript"
+        await check("GET", f"{path}/transcript", template=transcript, params={"format": form})
+    await check("GET", path, template=one)
+    await check("GET", f"{path}/data", template=f"{one}/data")
+    await check("GET", f"{path}/log", template=f"{one}/log")
+    broken = await made(b"this is no sound", wait=30)
+    assert broken["status"] == "rejected"
+    await check("GET", f"{root}/{broken['id']}", template=one)
+    await check("GET", f"{root}/{broken['id']}/transcript", 404, template=f"{one}/transcript")
+    await check("GET", root, params={"limit": 2})
+    await check("GET", root, 422, params={"limit": 0})
+    await check("POST", root, 400, files={"config": (None, "{}")})
+    await check("POST", root, 415, json={})
+    await check("DELETE", path, template=one)
+    await check("GET", f"{path}/transcript", 410, template=f"{one}/transcript")
+    await check("GET", root, params={"include_deleted": True})
 
 
 async def test_the_container_and_the_service(check: Checker, speech: list[Recording]) -> None:

@@ -1,5 +1,6 @@
 """Which transcripts AssemblyAI's API rejects, and the object it makes of a job."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -38,7 +39,7 @@ def job(**fields: Any) -> Job:
         source=Source("url", AUDIO_URL),
         work=planned.work,
         options=planned.options,
-        webhook=planned.webhook,
+        webhooks=planned.webhooks,
         webhook_status=None,
         webhook_tries=0,
         webhook_error="",
@@ -122,7 +123,10 @@ def test_it_falls_back_from_a_language_that_is_not_sure_if_wanted() -> None:
 
 
 def test_the_webhook_is_told_the_id_and_the_status() -> None:
-    assert Review().notice(job()) == {"transcript_id": "an-id", "status": "completed"}
+    asked = {"webhook_auth_header_name": "X-Key", "webhook_auth_header_value": "secret"}
+    (told,) = Review().messages(job(webhook_url="https://example.com/", **asked), lambda: None)
+    assert json.loads(told.body) == {"transcript_id": "an-id", "status": "completed"}
+    assert told.headers["X-Key"] == "secret"
 
 
 # ---- the object
@@ -198,7 +202,7 @@ def test_what_could_not_be_understood_is_told() -> None:
 
 
 def test_of_a_deleted_job_nothing_is_left() -> None:
-    deleted = replace(job(), deleted=NOON, source=None, webhook=None, options={}, media={})
+    deleted = replace(job(), deleted=NOON, source=None, webhooks=(), options={}, media={})
     found = transcript_json(deleted, None)
     assert (found["status"], found["text"]) == ("completed", "Deleted by user.")
     assert found["audio_url"] == found["webhook_url"] == "http://deleted_by_user"

@@ -33,7 +33,7 @@ def test_the_defaults_are_those_of_the_api() -> None:
     assert (asked.disfluencies, asked.filter_profanity, asked.is_split) == (False, False, False)
     assert planned.work.options.language == "en"
     assert planned.work.options.word_times == "final"
-    assert (planned.work.start_ms, planned.work.end_ms, planned.webhook) == (0, None, None)
+    assert (planned.work.start_ms, planned.work.end_ms, planned.webhooks) == (0, None, ())
     assert planned.options["language_code"] == "en_us"
     assert planned.options["warnings"] == []
 
@@ -225,8 +225,7 @@ def test_the_webhook_is_taken_and_its_secret_is_not_kept_with_the_request() -> N
         webhook_auth_header_value="secret",
     )
     planned = plan(asked, [], running())
-    assert planned.webhook is not None
-    assert planned.webhook.header_value == "secret"
+    assert [hook.headers for hook in planned.webhooks] == [{"X-Key": "secret"}]
     assert "secret" not in json.dumps(planned.options)
 
 

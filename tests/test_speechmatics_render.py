@@ -36,7 +36,7 @@ def final(text: str, start: float, *, channel: int = 0, pace: float = 0.25) -> F
 def rendering(*finals: Final, channels: int = 1, **transcription: Any) -> Rendering:
     given = asked(**{"language": "en", **transcription})
     turns = editor(given.config.transcription_config).turns(finals)
-    return Rendering(given, turns, ("en",), "stentor", channels=channels)
+    return Rendering(given, turns, ("en",), channels=channels)
 
 
 def contents(told: dict[str, Any]) -> list[str]:

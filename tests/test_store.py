@@ -1,5 +1,6 @@
 """Rows of jobs, on SQLite and on a real PostgreSQL."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,7 +9,17 @@ import sqlalchemy as sa
 
 from batch.backends.base import ModelInfo
 from batch.files import Transcript
-from batch.job import JobFailed, JobFilter, JobRequest, JobsUnavailable, Source, Webhook, Work
+from batch.job import (
+    Failure,
+    Heard,
+    JobFailed,
+    JobFilter,
+    JobRequest,
+    JobsUnavailable,
+    Source,
+    Webhook,
+    Work,
+)
 from batch.rows import version
 from batch.store import Store
 from streaming.events import Account, Final, Reason, Warned, Word
@@ -26,13 +37,14 @@ TRANSCRIPT = Transcript(
     model=ModelInfo("nano", "whisper", "cpu", "int8", "asked for"),
     split=True,
 )
+HEARD = Heard(TRANSCRIPT, {"codes": ["en"]})
 REQUEST = JobRequest(
     owner="me",
     kind="test",
     source=Source("url", "https://example.com/secret.wav"),
     work=Work(SessionOptions(language="de", key_terms=("Aachen",)), True, 100, 2000),
     options={"punctuate": True, "nested": {"list": [1, 2.5, None, "ü"]}},
-    webhook=Webhook("https://example.com/hook", "X-Key", "hidden"),
+    webhooks=(Webhook("https://example.com/hook", {"X-Key": "hidden"}),),
 )
 
 
@@ -66,14 +78,14 @@ def test_what_is_put_in_comes_out(store: Store) -> None:
     assert found.source == REQUEST.source
     assert found.work == REQUEST.work
     assert found.options == REQUEST.options
-    assert found.webhook == REQUEST.webhook
+    assert found.webhooks == REQUEST.webhooks
     assert abs(found.created - datetime.now(UTC)) < timedelta(seconds=5)
     assert (found.started, found.ended, found.deleted, found.webhook_status) == (None,) * 4
 
 
 def test_an_unknown_job_is_none(store: Store) -> None:
     assert store.get("nothing") is None
-    assert store.transcript("nothing") is None
+    assert store.heard("nothing") is None
     assert store.begin("nothing") is None
     assert store.delete("nothing") is None
     assert not store.cancel("nothing")
@@ -82,9 +94,11 @@ def test_an_unknown_job_is_none(store: Store) -> None:
 def test_a_transcript_survives_the_trip(store: Store) -> None:
     job = add(store)
     store.begin(job)
-    assert store.complete(job, TRANSCRIPT)
-    loaded = store.transcript(job)
-    assert loaded is not None
+    assert store.complete(job, HEARD)
+    heard = store.heard(job)
+    assert heard is not None
+    assert heard.more == {"codes": ["en"]}
+    loaded = heard.transcript
     assert [w.text for w in loaded.finals[0].words] == ["Hello,", "you."]
     assert loaded.finals[0].words[1].spaced is False
     assert loaded.finals[0].reason is Reason.SILENCE
@@ -98,8 +112,8 @@ def test_a_transcript_survives_the_trip(store: Store) -> None:
 def test_a_job_ends_once(store: Store) -> None:
     job = add(store)
     assert [store.begin(job), store.begin(job)] == [1, 2]
-    assert store.complete(job, TRANSCRIPT)
-    assert not store.complete(job, TRANSCRIPT)
+    assert store.complete(job, HEARD)
+    assert not store.complete(job, HEARD)
     assert not store.fail(job, JobFailed("too late"))
     assert not store.cancel(job)
     assert store.begin(job) is None
@@ -114,8 +128,8 @@ def test_a_cancelled_job_keeps_no_late_result(store: Store) -> None:
     assert store.stopped([job, "other"]) == ["other"]
     assert store.cancel(job)
     assert store.stopped([job]) == [job]
-    assert not store.complete(job, TRANSCRIPT)
-    assert store.transcript(job) is None
+    assert not store.complete(job, HEARD)
+    assert store.heard(job) is None
     found = store.get(job)
     assert found is not None
     assert (found.status, found.error_code) == ("error", "cancelled")
@@ -131,7 +145,7 @@ def test_waiting_jobs_are_throttled_when_their_owner_has_no_place_left(store: St
 
     assert throttled() == [False, False, True, True, False]
     store.begin(ids[0])
-    store.complete(ids[0], TRANSCRIPT)
+    store.complete(ids[0], HEARD)
     assert throttled() == [False, False, False, True, False]
 
 
@@ -172,15 +186,15 @@ def test_lists_are_narrowed(store: Store) -> None:
 def test_deleting_empties_the_job(store: Store) -> None:
     job, _ = store.insert(REQUEST, "abc")
     store.keep_media(job, {"mime": "audio/wav"})
-    store.complete(job, TRANSCRIPT)
+    store.complete(job, HEARD)
     assert store.delete(job) == "abc"
     found = store.get(job)
     assert found is not None
     assert found.status == "completed"
     assert found.deleted is not None
-    assert (found.source, found.webhook) == (None, None)
+    assert (found.source, found.webhooks) == (None, ())
     assert (found.options, found.media, found.work) == ({}, {}, Work())
-    assert store.transcript(job) is None
+    assert store.heard(job) is None
     assert store.delete(job) == ""  # again
     again = store.get(job)
     assert again == found
@@ -200,7 +214,7 @@ def test_deleting_an_open_job_ends_it(store: Store) -> None:
 def test_nothing_of_a_deleted_job_is_left_in_the_files(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path / 'own.sqlite'}", owner_running_max=2)
     job, _ = store.insert(REQUEST, "abc")
-    store.complete(job, TRANSCRIPT)
+    store.complete(job, HEARD)
 
     def left() -> list[bytes]:
         found = b"".join(file.read_bytes() for file in tmp_path.iterdir() if "own" in file.name)
@@ -215,15 +229,20 @@ def test_nothing_of_a_deleted_job_is_left_in_the_files(tmp_path: Path) -> None:
 def test_jobs_are_unsettled_until_their_webhook_was_told(store: Store) -> None:
     first, second = add(store), add(store, owner="you")
     store.begin(first)
-    store.complete(first, TRANSCRIPT)
+    store.complete(first, HEARD)
     found = [(job, owner, ended) for job, owner, _, ended in store.unsettled(timedelta(0))]
     assert found == [(first, "me", True), (second, "you", False)]
     assert store.unsettled(timedelta(minutes=1)) == []
-    store.told(first, 503, 2, "the answer was HTTP 503")
-    failed = store.get(first)
-    assert failed is not None
-    assert (failed.webhook_status, failed.webhook_error) == (503, "the answer was HTTP 503")
-    store.told(first, 204, 3, "")
+    asked = store.get(first)
+    assert asked is not None
+    why = "the answer was HTTP 503"
+    failures = (Failure(why, datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)),)
+    failed = replace(
+        asked, webhook_status=503, webhook_tries=2, webhook_error=why, over=(1,), failures=failures
+    )
+    store.told(failed)
+    assert store.get(first) == failed
+    store.told(replace(failed, webhook_status=204, webhook_tries=3, webhook_error=""))
     store.settle(first)
     assert [job for job, *_ in store.unsettled(timedelta(0))] == [second]
     told = store.get(first)
@@ -239,7 +258,7 @@ def test_audio_is_released_when_nobody_needs_it(store: Store) -> None:
     store.add_upload("me", "k2", 10)
     assert store.release_audio(timedelta(hours=1)) == []
     assert store.release_audio(now) == ["k2"]  # k1 is an open job's
-    store.complete(job, TRANSCRIPT)
+    store.complete(job, HEARD)
     assert store.release_audio(now) == ["k1"]
     assert store.upload(upload.id) is None
     assert store.audio(job) == ""
@@ -262,12 +281,12 @@ def test_audio_that_a_crash_left_behind_is_unknown(store: Store) -> None:
 
 def test_jobs_are_forgotten_after_their_time(store: Store) -> None:
     job, open_job = add(store), add(store)
-    store.complete(job, TRANSCRIPT)
+    store.complete(job, HEARD)
     store.settle(job)
     assert store.forget(timedelta(days=1)) == []
     assert store.forget(timedelta(0)) == [job]
     assert store.get(job) is None
-    assert store.transcript(job) is None
+    assert store.heard(job) is None
     assert store.get(open_job) is not None
 
 
@@ -284,14 +303,14 @@ def test_servers_are_alive_while_they_are_heard_of(store: Store) -> None:
 def test_a_database_of_another_version_is_refused(store: Store, database: str) -> None:
     with store.engine.begin() as c:
         c.execute(sa.update(version).values(number=99))
-    with pytest.raises(JobsUnavailable, match="version 99, this server needs version 2"):
+    with pytest.raises(JobsUnavailable, match="version 99, this server needs version 3"):
         Store(database, owner_running_max=2)
 
 
 def test_a_database_of_the_first_version_is_brought_up_to_date(store: Store, database: str) -> None:
     job = add(store)
     with store.engine.begin() as c:
-        for column in ("webhook_error", "progress"):
+        for column in ("webhook_error", "progress", "told"):
             c.exec_driver_sql(f"ALTER TABLE jobs DROP COLUMN {column}")
         c.execute(sa.update(version).values(number=1))
     again = Store(database, owner_running_max=2)
@@ -299,7 +318,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(store: Store, dat
     assert found is not None
     assert (found.webhook_error, found.progress) == ("", None)
     with again.engine.connect() as c:
-        assert c.execute(sa.select(version.c.number)).scalar() == 2
+        assert c.execute(sa.select(version.c.number)).scalar() == 3
     again.close()
 
 

@@ -168,7 +168,8 @@ def test_a_job_without_audio_is_refused(worker: httpx.Client) -> None:
     form = {"config": (None, json.dumps(CONFIG))}
     answer = worker.post("/v2/jobs", files=form)
     assert answer.status_code == 400
-    assert answer.json()["detail"] == "data_file: is missing"
+    assert answer.json()["error"] == "Missing data_file"
+    assert answer.json()["detail"].startswith("data_file: is missing")
 
 
 def test_audio_that_cannot_be_fetched_rejects_the_job(worker: httpx.Client) -> None:
@@ -183,7 +184,7 @@ def test_what_is_not_there_is_404(worker: httpx.Client) -> None:
     assert worker.get("/v2/jobs/none").json() == {
         "code": 404,
         "error": "Job not found",
-        "detail": "Job not found",
+        "detail": "there is no such job",
     }
 
 

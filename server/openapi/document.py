@@ -17,6 +17,7 @@ from server.openapi import (
     native,
     openai,
     service,
+    speechmatics,
     tokens,
 )
 from server.openapi.operation import KEY, Operation
@@ -38,6 +39,7 @@ PARTS: Final[dict[str, tuple[str, list[Operation]]]] = {
         "AssemblyAI's API for short recordings, answered at once.",
         assemblyai_sync.OPERATIONS,
     ),
+    "Speechmatics": ("Speechmatics' batch API.", speechmatics.OPERATIONS),
     "Tokens": ("Temporary tokens, with which browsers open WebSockets.", tokens.OPERATIONS),
     "Service": ("For those who run the server.", service.OPERATIONS),
 }

@@ -136,7 +136,7 @@ class Creation:
                 source=await _source(jobs, asked.audio_url, owner),
                 work=planned.work,
                 options=planned.options,
-                webhook=planned.webhook,
+                webhooks=planned.webhooks,
             )
         )
         return await _answered(jobs, await _found(jobs, request, job))

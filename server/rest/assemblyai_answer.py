@@ -98,7 +98,7 @@ def _told(job: Job, transcript: Transcript | None, asked: TranscriptOptions) -> 
         "speech_model_used": None,
         "error": error_of(job),
         "throttled": job.throttled,
-        "webhook_auth": bool(job.webhook and job.webhook.header_name),
+        "webhook_auth": bool(job.webhook and job.webhook.headers),
         "webhook_status_code": job.webhook_status,
         "metadata": {"warnings": _warnings(job, transcript)},
     }

@@ -4,12 +4,13 @@ What is kept: `asked` (the request without its secret), `language_code` (as it i
 detected), `warnings`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from batch.files import Transcript
-from batch.job import AGAIN, Job, JobFailed, Webhook, Work
+from batch.job import AGAIN, Hear, Heard, Job, JobFailed, Webhook, Work, in_json, reviewed
+from batch.posted import Message
 from server.languages import code_of
 from server.render import language_of
 from server.rest.assemblyai_errors import unavailable
@@ -53,7 +54,7 @@ class Plan:
 
     work: Work
     options: Mapping[str, Any]
-    webhook: Webhook | None
+    webhooks: tuple[Webhook, ...]
 
 
 def plan(asked: TranscriptOptions, warnings: list[str], running: Running) -> Plan:
@@ -75,7 +76,7 @@ def plan(asked: TranscriptOptions, warnings: list[str], running: Running) -> Pla
     return Plan(
         Work(session, asked.is_split, asked.audio_start_from or 0, asked.audio_end_at),
         {"asked": dump(asked), "language_code": told, "warnings": warnings},
-        _webhook(asked),
+        _webhooks(asked),
     )
 
 
@@ -157,11 +158,11 @@ def _known(code: str, field: str, running: Running) -> str:
     return found
 
 
-def _webhook(asked: TranscriptOptions) -> Webhook | None:
+def _webhooks(asked: TranscriptOptions) -> tuple[Webhook, ...]:
     if asked.webhook_url is None:
-        return None
-    name, value = asked.webhook_auth_header_name or "", asked.webhook_auth_header_value or ""
-    return Webhook(asked.webhook_url, name, value)
+        return ()
+    name, value = asked.webhook_auth_header_name, asked.webhook_auth_header_value or ""
+    return (Webhook(asked.webhook_url, {name: value} if name else {}),)
 
 
 # ---- once there is a transcript
@@ -169,6 +170,9 @@ def _webhook(asked: TranscriptOptions) -> Webhook | None:
 
 class Review:
     """A `batch.job.Dialect`: the reasons for which the API rejects audio that was transcribed."""
+
+    async def transcribe(self, job: Job, hear: Hear) -> Heard:
+        return await reviewed(job, hear, self.review)
 
     def review(self, job: Job, transcript: Transcript) -> SessionOptions | None:
         asked = asked_of(job)
@@ -182,8 +186,8 @@ class Review:
         language = _detected(asked, transcript)
         return job.work.options.model_copy(update={"language": language}) if language else None
 
-    def notice(self, job: Job) -> Mapping[str, Any]:
-        return {"transcript_id": job.id, "status": job.status}
+    def messages(self, job: Job, heard: Callable[[], Heard | None]) -> Sequence[Message]:
+        return in_json(job, {"transcript_id": job.id, "status": job.status})
 
 
 def _check_speech(transcript: Transcript, heard: int, wanted: float) -> None:

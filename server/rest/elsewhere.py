@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from server.rest import assemblyai_errors, native, openai_errors
+from server.speechmatics import refusals
 from streaming.errors import BadMessage, TranscriptionError
 
 PATH_LENGTH_MAX: Final = 200  # of what is said again
@@ -17,6 +18,7 @@ PATH_LENGTH_MAX: Final = 200  # of what is said again
 REFUSALS: Final[dict[str, Callable[[TranscriptionError], Response]]] = {
     "/v1/audio/": openai_errors.refusal,
     "/v1/models": openai_errors.refusal,
+    "/v2/jobs": refusals.refusal,
     "/v2/": assemblyai_errors.refusal,
     "/v3/": assemblyai_errors.refusal,
 }
@@ -52,6 +54,7 @@ def refuse(request: Request, problem: Exception) -> Response:
 
 def _methods(request: Request) -> set[str]:
     """Of all routes of this path; Starlette's own answer names those of the first alone."""
+    path = request.url.path.rstrip("/") or "/"  # some answer with a slash at the end as well
     routes = (r for r in request.app.routes if isinstance(r, Route) and r.include_in_schema)
-    matching = (r.methods or set() for r in routes if r.path_regex.match(request.url.path))
+    matching = (r.methods or set() for r in routes if r.path_regex.match(path))
     return set().union(*matching)

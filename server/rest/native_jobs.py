@@ -78,10 +78,11 @@ class JobFields(FileOptions):
     """Its value."""
 
     @property
-    def webhook(self) -> Webhook | None:
+    def webhooks(self) -> tuple[Webhook, ...]:
         if self.webhook_url is None:
-            return None
-        return Webhook(self.webhook_url, self.webhook_header_name, self.webhook_header_value)
+            return ()
+        name, value = self.webhook_header_name, self.webhook_header_value
+        return (Webhook(self.webhook_url, {name: value} if name else {}),)
 
 
 class ListFields(Options):
@@ -214,7 +215,7 @@ class Creation:
                 fields = checked(JobFields, joined(upload.fields))
                 if fields.url is not None:
                     raise BadMessage("url: there is a file already", field="url")
-                put = await jobs.upload(owner, _chunks(upload.file))
+                put = await jobs.upload(owner, chunks(upload.file))
             source = Source("upload", put.id)
         else:
             fields = checked(JobFields, await _body(request))
@@ -245,7 +246,7 @@ class Creation:
                 exclude_unset=True,
                 exclude={"url", "webhook_url", "webhook_header_name", "webhook_header_value"},
             ),
-            webhook=fields.webhook,
+            webhooks=fields.webhooks,
         )
 
 
@@ -275,7 +276,7 @@ async def tried_again(jobs: Jobs, request: Request) -> Response:
     old = await _asked_for(jobs, request)
     if old.status != "error" or old.source is None:
         raise NotFailed(f"the job is {old.status}: only a failed one is tried again", field="id")
-    asked = JobRequest(old.owner, old.kind, old.source, old.work, old.options, old.webhook)
+    asked = JobRequest(old.owner, old.kind, old.source, old.work, old.options, old.webhooks)
     try:
         new = await jobs.submit(asked)
     except NoUpload as error:
@@ -366,6 +367,6 @@ async def _body(request: Request) -> dict[str, Any]:
     return given
 
 
-async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
+async def chunks(file: BinaryIO) -> AsyncIterator[bytes]:
     while data := await run_in_threadpool(file.read, COPY_BYTES):
         yield data

@@ -27,12 +27,13 @@ LINGER_SECONDS: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Of a form: the field that holds the file, whether there must be one, and its size where that
-    is less than the server's."""
+    """Of a form: the field that holds the file, whether there must be one, its size where that is
+    less than the server's, and that of each other field."""
 
     name: str = "file"
     is_needed: bool = True
     bytes_max: int | None = None
+    field_bytes_max: int = FIELD_BYTES_MAX
 
 
 FILE: Final = Part()
@@ -40,12 +41,14 @@ FILE: Final = Part()
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """`media_type` and `name` are the file's own, empty where it says nothing or there is none."""
+    """`media_type` and `name` are the file's own, empty where it says nothing. Without a file,
+    which may be left out here and there, it is an empty one."""
 
     file: BinaryIO
     fields: list[tuple[str, str]]
     media_type: str = ""
     name: str = ""
+    is_given: bool = True
 
 
 class Uploads:
@@ -73,9 +76,9 @@ class Uploads:
             self.count -= 1
 
     @asynccontextmanager
-    async def received_in_turn(self, request: Request) -> AsyncIterator[Upload]:
+    async def received_in_turn(self, request: Request, part: Part = FILE) -> AsyncIterator[Upload]:
         """As `received`, but waits for a place instead of refusing: for what is only put away."""
-        async with self.places, _received(request, self.limits, FILE) as upload:
+        async with self.places, _received(request, self.limits, part) as upload:
             yield upload
 
     @asynccontextmanager
@@ -208,7 +211,7 @@ async def _form(
         chunks,
         max_files=1,
         max_fields=FIELDS_MAX,
-        max_part_size=FIELD_BYTES_MAX,
+        max_part_size=part.field_bytes_max,
     )
     try:
         form = await parser.parse()
@@ -218,7 +221,7 @@ async def _form(
         files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
         fields = [(name, v) for name, v in form.multi_items() if isinstance(v, str)]
         if not files and not part.is_needed:
-            yield Upload(BytesIO(), fields)
+            yield Upload(BytesIO(), fields, is_given=False)
             return
         if [name for name, _ in files] != [part.name]:
             raise BadMessage(

@@ -3,7 +3,7 @@
 Types are strict, unknown names are refused, null is the same as left out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
@@ -16,7 +16,8 @@ from streaming.options import Options
 
 TERM_WORDS_MAX: Final = 6
 TERM_LENGTH_MAX: Final = 4000
-CONNECTION_HEADERS: Final = ("host", "connection", "content-length", "transfer-encoding")
+# Which belong to the connection, or to what is sent.
+OWN_HEADERS: Final = ("host", "connection", "content-length", "content-type", "transfer-encoding")
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Code = Annotated[str, Field(min_length=1, max_length=40)]
@@ -128,28 +129,28 @@ class FetchData(Given):
 
     @property
     def headers(self) -> dict[str, str]:
-        """But for those that belong to the connection."""
-        pairs = (header.split(":", 1) for header in self.auth_headers)
-        return {k: value.strip() for k, value in pairs if k.lower() not in CONNECTION_HEADERS}
+        return _headers(self.auth_headers)
+
+
+Content = Literal[
+    "transcript", "transcript.json-v2", "transcript.txt", "transcript.srt", "jobinfo", "data"
+]
 
 
 class Notification(Given):
     url: WebUrl
-    contents: (
-        list[
-            Literal[
-                "transcript",
-                "transcript.json-v2",
-                "transcript.txt",
-                "transcript.srt",
-                "jobinfo",
-                "data",
-            ]
-        ]
-        | None
-    ) = None
+    contents: list[Content] | None = None
     method: Literal["post", "put"] = "post"
     auth_headers: list[Header] = Field(default_factory=list, max_length=100)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return _headers(self.auth_headers)
+
+
+def _headers(lines: Iterable[str]) -> dict[str, str]:
+    pairs = (line.split(":", 1) for line in lines)
+    return {name: value.strip() for name, value in pairs if name.lower() not in OWN_HEADERS}
 
 
 class Tracking(Given):

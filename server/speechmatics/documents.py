@@ -9,12 +9,23 @@ from server.speechmatics.render import Rendering, as_json, as_srt, as_text
 from streaming.errors import TranscriptionError
 
 NAME: Final = "transcript"
+JSON_TYPE: Final = "application/json"
+TEXT_TYPE: Final = "text/plain; charset=utf-8"
 
 
 def document(rendering: Rendering, job: Mapping[str, Any] | None = None) -> bytes:
     """JSON in one line."""
     told = as_json(rendering, job)
     return f"{json.dumps(told, ensure_ascii=False, separators=(',', ':'))}\n".encode()
+
+
+def written(rendering: Rendering, form: str, job: Mapping[str, Any]) -> tuple[bytes, str]:
+    """As json-v2, txt or srt, with its media type."""
+    if form == "txt":
+        return as_text(rendering).encode(), TEXT_TYPE
+    if form == "srt":
+        return as_srt(rendering).encode(), TEXT_TYPE
+    return document(rendering, job), JSON_TYPE
 
 
 def save(rendering: Rendering, folder: Path) -> None:

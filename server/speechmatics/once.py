@@ -1,7 +1,6 @@
 """One file: the audio found, a model loaded for it alone, the transcript rendered."""
 
 import logging
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +17,6 @@ from streaming.errors import BadAudio, TranscriptionError
 
 AHEAD_SECONDS: Final = 120.0  # of audio that is read before it is transcribed, for each worker
 AHEAD_SECONDS_MAX: Final = 600.0
-
-VERSION: Final = f"stentor {version('stentor')}"
 
 logger = logging.getLogger("server.transcriber")
 
@@ -39,7 +36,7 @@ async def transcribed(asked: Asked, file: Path | None, config: Config, parallel:
             if asked.config.notification_config:
                 logger.info("notification_config has no effect: whoever runs this sees it end")
             async with Engine(backend, engine_options(config, parallel)) as engine:
-                rendering = await transcribe(engine, source, planned, own.seconds_max, VERSION)
+                rendering = await transcribe(engine, source, planned, own.seconds_max)
     except BadAudio as error:
         raise invalid(file or INPUT, error) from error
     logger.info("Transcribed %.0f seconds of speech", rendering.spoken_seconds)

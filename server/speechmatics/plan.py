@@ -38,6 +38,7 @@ class Plan:
     """`notes`: a line for each setting that is accepted and has no effect."""
 
     asked: Asked
+    running: Running
     choice: Choice
     session: SessionOptions
     editor: Editor
@@ -72,6 +73,7 @@ def plan(asked: Asked, running: Running) -> Plan:
     filtering, translation = config.audio_filtering_config, asked.config.translation_config
     return Plan(
         asked=asked,
+        running=running,
         choice=choice,
         session=session,
         editor=editor(config),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from heapq import merge
+from importlib.metadata import version
 from typing import Any, Final
 
 from server.speechmatics.config import Asked, SrtOverrides
@@ -13,6 +14,7 @@ from server.subtitles import Layout, Spoken, cues_of, subtitles
 from streaming.events import Word, samples
 
 FORMAT: Final = "2.9"
+VERSION: Final = f"stentor {version('stentor')}"
 # What was asked for and is not done here, with the name of its errors.
 NOT_DONE: Final = {
     "summarization_config": "summarization_errors",
@@ -41,7 +43,6 @@ class Rendering:
     asked: Asked
     turns: Sequence[Turn]
     codes: tuple[str, ...]  # Whisper's: of the pack, or what was heard
-    version: str
     seconds: float = 0.0  # of audio
     channels: int = 1  # of the recording, where each has its own transcript
     volume: Volume | None = None
@@ -96,7 +97,7 @@ def _metadata(rendering: Rendering) -> dict[str, Any]:
         "type": "transcription",
         "transcription_config": given["transcription_config"],
         "language_pack_info": pack_info(rendering.codes),
-        "orchestrator_version": rendering.version,
+        "orchestrator_version": VERSION,
     }
     for name in ("output_config", "translation_config", "language_identification_config"):
         if given.get(name) is not None:

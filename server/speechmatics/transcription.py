@@ -1,22 +1,25 @@
-"""A file through the engine as a plan has it: once, again where its language has to be settled, and
-once more for a translation. Whoever calls it decides where files come from and results go."""
+"""What is said in a recording, as a plan has it: listened to once, again where its language has to
+be settled, and once more for a translation. Where recordings come from is for others to know."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Final
 
 from batch.engine import Engine
 from batch.files import FileRequest, Transcript, transcribe_whole
+from batch.job import Hear, Heard
 from batch.volume import VolumeGate
 from server.render import language_of, spoken
-from server.speechmatics.items import Item
+from server.speechmatics.config import Asked
+from server.speechmatics.items import Item, editor
 from server.speechmatics.languages import choose, theirs_of
 from server.speechmatics.plan import ENGLISH, Plan
 from server.speechmatics.render import Rendering, Translated, text_of
 from streaming.errors import TranscriptionError
-from streaming.events import milliseconds, samples, seconds
+from streaming.events import milliseconds, seconds
 from streaming.options import SessionOptions
 
 SURE: Final = 0.5  # a language detected with less is not identified
@@ -32,78 +35,128 @@ class JobRejected(TranscriptionError):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """A transcript in a language that is settled."""
+class Findings:
+    """What was found beside the words: everything that a job keeps with its transcript."""
 
-    transcript: Transcript
-    codes: tuple[str, ...]
-    gate: VolumeGate | None
-    identification: Mapping[str, Any] | None = None
+    codes: tuple[str, ...]  # Whisper's: of the pack, or what was heard
+    identification: Mapping[str, Any] | None = None  # of a language that was not given
+    volumes: Sequence[Sequence[float]] | None = None  # of each final's words, if they are asked for
+    translations: Mapping[str, Sequence[Translated]] = field(default_factory=dict)
+    translation_errors: Sequence[Mapping[str, str]] = ()
 
 
 async def transcribe(
-    engine: Engine, source: Path | BinaryIO, plan: Plan, seconds_max: float, version: str
+    engine: Engine, source: Path | BinaryIO, plan: Plan, seconds_max: float
 ) -> Rendering:
     """Raises JobRejected, and whatever `batch.files.transcribe` does."""
-    job = _Job(engine, source, plan, seconds_max)
-    heard = await job.heard()
-    translations, errors = await job.translations(heard)
-    finals = spoken(heard.transcript)
+
+    async def hear(options: SessionOptions, gate: VolumeGate | None = None) -> Transcript:
+        request = FileRequest(options, plan.split, seconds_max, gate=gate)
+        return await transcribe_whole(engine, source, request)
+
+    return rendering(plan.asked, await listen(hear, plan))
+
+
+async def listen(hear: Hear, plan: Plan) -> Heard:
+    """Raises JobRejected."""
+    return await _Listener(hear, plan).heard()
+
+
+def rendering(asked: Asked, heard: Heard, created: datetime | None = None) -> Rendering:
+    """Of what `listen` has found. Raises BadMessage for a replacement that takes too long."""
+    found, transcript = _findings(heard), heard.transcript
+    more = {"created": created} if created is not None else {}
     return Rendering(
-        asked=plan.asked,
-        turns=plan.editor.turns(finals),
-        codes=heard.codes,
-        version=version,
-        seconds=seconds(heard.transcript.samples),
-        channels=len(heard.transcript.accounts),
-        volume=partial(_volume, heard.gate) if heard.gate else None,
-        identification=heard.identification,
-        translations=translations,
-        translation_errors=errors,
+        asked=asked,
+        turns=editor(asked.config.transcription_config).turns(spoken(transcript)),
+        codes=found.codes,
+        seconds=seconds(transcript.samples),
+        channels=len(transcript.accounts),
+        volume=_Volumes(transcript, found.volumes).of if found.volumes is not None else None,
+        identification=found.identification,
+        translations=found.translations,
+        translation_errors=found.translation_errors,
+        **more,
     )
 
 
-def _volume(gate: VolumeGate, item: Item) -> float:
-    return gate.volume(samples(item.start), samples(item.end), item.channel)
+def _findings(heard: Heard) -> Findings:
+    """As they were kept, in JSON."""
+    kept = dict(heard.more)
+    told: dict[str, list[dict[str, Any]]] = kept.pop("translations")
+    translations = {code: [Translated(**one) for one in parts] for code, parts in told.items()}
+    return Findings(codes=tuple(kept.pop("codes")), translations=translations, **kept)
 
 
-class _Job:
-    def __init__(
-        self, engine: Engine, source: Path | BinaryIO, plan: Plan, seconds_max: float
-    ) -> None:
-        self.engine = engine
-        self.source = source
+class _Volumes:
+    """How loud words are; one that is written for several is as loud as they are on average."""
+
+    def __init__(self, transcript: Transcript, volumes: Sequence[Sequence[float]]) -> None:
+        self.by_channel: dict[int, list[tuple[int, float]]] = {}
+        for final, parts in zip(transcript.finals, volumes, strict=True):
+            words = self.by_channel.setdefault(final.channel, [])
+            words += [
+                (milliseconds(word.start), volume)
+                for word, volume in zip(final.words, parts, strict=True)
+            ]
+        for words in self.by_channel.values():
+            words.sort()
+
+    def of(self, item: Item) -> float:
+        words = self.by_channel.get(item.channel, [])
+        first = bisect_left(words, (item.start, 0.0))
+        last = max(bisect_left(words, (item.end, 0.0)), first + 1)
+        found = [volume for _, volume in words[first:last]]
+        return sum(found) / len(found) if found else 0.0
+
+
+def _volumes(transcript: Transcript, gate: VolumeGate | None) -> list[list[float]] | None:
+    if gate is None:
+        return None
+    return [
+        [round(gate.volume(word.start, word.end, final.channel), 3) for word in final.words]
+        for final in transcript.finals
+    ]
+
+
+class _Listener:
+    def __init__(self, hear: Hear, plan: Plan) -> None:
+        self.hear = hear
         self.plan = plan
-        self.seconds_max = seconds_max
+
+    async def heard(self) -> Heard:
+        findings, transcript = await self._settled()
+        translations, errors = await self._translations(findings, transcript)
+        more = asdict(findings) | {"translations": translations, "translation_errors": errors}
+        return Heard(transcript, more)
 
     async def _transcribed(self, session: SessionOptions) -> tuple[Transcript, VolumeGate | None]:
-        gate = None
-        if self.plan.volume_threshold is not None:
-            gate = VolumeGate(self.plan.volume_threshold)
-        request = FileRequest(session, self.plan.split, self.seconds_max, gate=gate)
-        return await transcribe_whole(self.engine, self.source, request), gate
+        threshold = self.plan.volume_threshold
+        gate = VolumeGate(threshold) if threshold is not None else None
+        return await self.hear(session, gate), gate
 
     # ---- its language
 
-    async def heard(self) -> Heard:
+    async def _settled(self) -> tuple[Findings, Transcript]:
         transcript, gate = await self._transcribed(self.plan.session)
         if not self.plan.choice.is_auto:
-            return Heard(transcript, self.plan.choice.codes, gate)
+            volumes = _volumes(transcript, gate)
+            return Findings(self.plan.choice.codes, volumes=volumes), transcript
         code, identification = self._identified(transcript)
         others = {final.language for final in transcript.finals if final.words} - {code}
         if code is not None and others:
             # Short utterances are easily taken for another language.
             session = self.plan.session.model_copy(update={"language": code})
             transcript, gate = await self._transcribed(session)
-        return Heard(transcript, (code,) if code else (), gate, identification)
+        codes = (code,) if code else ()
+        return Findings(codes, identification, _volumes(transcript, gate)), transcript
 
     def _identified(self, transcript: Transcript) -> tuple[str | None, dict[str, Any]]:
         """The language to transcribe in, and what is told of how it was found."""
         asked = self.plan.asked.config.language_identification_config
         default = None
         if asked.default_language is not None:
-            known = self.engine.backend.languages
-            default = choose(asked.default_language, None, known).codes[0]
+            default = choose(asked.default_language, None, self.plan.running.languages).codes[0]
         code, sure = language_of(transcript.finals)
         was_asked = not self.plan.asked.is_default
         if code is None:
@@ -126,42 +179,44 @@ class _Job:
 
     # ---- translations
 
-    async def translations(
-        self, heard: Heard
-    ) -> tuple[dict[str, list[Translated]], list[dict[str, str]]]:
+    async def _translations(
+        self, found: Findings, transcript: Transcript
+    ) -> tuple[dict[str, list[dict[str, Any]]], list[dict[str, str]]]:
         """By language; and why there is none in the others."""
-        done: dict[str, list[Translated]] = {}
+        done: dict[str, list[dict[str, Any]]] = {}
         errors = []
         for target in self.plan.targets:
-            if heard.codes == (target,) and self.plan.choice.is_auto:
-                done[target] = self._sentences(heard)
-            elif target == ENGLISH and heard.codes != (ENGLISH,) and self._can_translate():
-                language = heard.codes[0] if len(heard.codes) == 1 else None
-                session = self.plan.session.model_copy(
-                    update={"task": "translate", "language": language, "key_terms": ()}
-                )
-                transcript, _ = await self._transcribed(session)
-                done[target] = [
-                    Translated(
-                        milliseconds(final.start),
-                        milliseconds(final.end),
-                        " ".join(word.text for word in final.words),
-                        final.channel,
-                    )
-                    for final in spoken(transcript)
-                ]
+            if found.codes == (target,) and self.plan.choice.is_auto:
+                done[target] = [asdict(one) for one in self._sentences(transcript)]
+            elif target == ENGLISH and found.codes != (ENGLISH,) and self._can_translate():
+                done[target] = [asdict(one) for one in await self._in_english(found)]
             else:
-                source = theirs_of(heard.codes[0]) if heard.codes else "unknown"
+                source = theirs_of(found.codes[0]) if found.codes else "unknown"
                 message = f"Translation from {source} to {target} currently not supported"
                 errors.append({"type": "unsupported_translation_pair", "message": message})
         return done, errors
 
     def _can_translate(self) -> bool:
-        backend = self.engine.backend
-        return backend.translates and backend.languages != {ENGLISH}
+        running = self.plan.running
+        return running.translates and running.languages != {ENGLISH}
 
-    def _sentences(self, heard: Heard) -> list[Translated]:
-        turns = self.plan.editor.turns(spoken(heard.transcript))
+    async def _in_english(self, found: Findings) -> list[Translated]:
+        language = found.codes[0] if len(found.codes) == 1 else None
+        session = self.plan.session.model_copy(
+            update={"task": "translate", "language": language, "key_terms": ()}
+        )
+        transcript, _ = await self._transcribed(session)
+        return [
+            Translated(
+                milliseconds(final.start),
+                milliseconds(final.end),
+                " ".join(word.text for word in final.words),
+                final.channel,
+            )
+            for final in spoken(transcript)
+        ]
+
+    def _sentences(self, transcript: Transcript) -> list[Translated]:
         return [
             Translated(
                 turn.tokens[0][0].start,
@@ -169,5 +224,5 @@ class _Job:
                 text_of(turn.tokens, " "),
                 turn.channel,
             )
-            for turn in turns
+            for turn in self.plan.editor.turns(spoken(transcript))
         ]

@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
@@ -26,13 +25,15 @@ from server.config import Config, ConfigError
 from server.draining import DrainingServer
 from server.readiness import problems
 from server.rest.endpoint import FileEndpoint
-from server.rest.upload import Part, Upload, Uploads, require_form
+from server.rest.upload import Uploads, require_form
 from server.speechmatics.audio import download
-from server.speechmatics.config import Asked, Given, read
-from server.speechmatics.documents import document
-from server.speechmatics.once import VERSION, engine_options, model_options
+from server.speechmatics.config import Given
+from server.speechmatics.documents import written
+from server.speechmatics.once import engine_options, model_options
 from server.speechmatics.plan import Plan, Running, plan
-from server.speechmatics.render import Rendering, as_srt, as_text
+from server.speechmatics.refusals import NoSuchJob, NotReady, refusal
+from server.speechmatics.render import Rendering
+from server.speechmatics.requests import DATA, ListFields, asked_in, form_of, name_of, query
 from server.speechmatics.transcription import transcribe
 from server.speechmatics.worker_jobs import ServerBusy, WorkerJob, WorkerJobs
 from server.validation import bad_message
@@ -43,15 +44,8 @@ PORT_VARIABLE: Final = "SM_BATCH_WORKER_LISTEN_PORT"
 HISTORY: Final = 1000
 HISTORY_VARIABLE: Final = "SM_BATCH_WORKER_MAX_JOB_HISTORY"
 HEADER: Final = "x-sm-processing-data"
-DATA: Final = Part("data_file", is_needed=False)
-LIST_MAX: Final = 100
 
 logger = logging.getLogger("server.transcriber")
-
-
-class NoSuchJob(TranscriptionError):
-    code = "not_found"
-    http_status = 404
 
 
 class Processing(Given):
@@ -122,7 +116,7 @@ class Worker:
             (f"{one}/log", self.log, "GET"),
         )
         routes: list[BaseRoute] = [
-            Route(path + slash, FileEndpoint(answer, refusal), methods=[method])
+            Route(path + slash, FileEndpoint(answer, refused), methods=[method])
             for path, answer, method in answers
             for slash in ("", "/")
         ]
@@ -154,11 +148,11 @@ class Worker:
         require_form(request)
         async with AsyncExitStack() as kept:
             upload = await kept.enter_async_context(self.uploads.received(request, DATA))
-            asked = _asked(upload)
+            asked = asked_in(upload)
             backend = self.engine.backend
             running = Running(backend.languages, backend.translates, self.config.session)
             planned = plan(asked, running)
-            name = _name(upload, asked)
+            name = name_of(upload, asked)
             job = WorkerJob(asked, name, wanted.parallel_engines, log=list(planned.notes))
             for note in planned.notes:
                 logger.info("job %s: %s", job.id, note)
@@ -171,18 +165,17 @@ class Worker:
         if fetch is not None:
             await download(fetch.url, fetch.headers, self.config.fetch, file)
         seconds_max = self.config.transcriber.seconds_max
-        return await transcribe(self.engine, file, planned, seconds_max, VERSION)
+        return await transcribe(self.engine, file, planned, seconds_max)
 
     async def listed(self, request: Request, resources: AsyncExitStack) -> Response:
-        query = request.query_params
-        limit = query.get("limit", str(LIST_MAX))
-        if not limit.isdecimal() or not 1 <= int(limit) <= LIST_MAX:
-            message = f"limit: {limit[:20]!r} is not allowed"
-            raise BadMessage(message, field="limit", allowed=f"1 to {LIST_MAX}")
-        found = list(reversed(self.jobs.jobs.values()))
-        if (before := query.get("created_before")) is not None:
-            found = [job for job in found if job.created < _time(before)]
-        return JSONResponse({"jobs": [job.as_json() for job in found[: int(limit)]]})
+        fields = query(ListFields, request)
+        before, after = fields.created_before, fields.created_after
+        found = [
+            job.as_json()
+            for job in reversed(self.jobs.jobs.values())
+            if (before is None or job.created < before) and (after is None or job.created >= after)
+        ]
+        return JSONResponse({"jobs": found[: fields.limit]})
 
     async def shown(self, request: Request, resources: AsyncExitStack) -> Response:
         return JSONResponse({"job": self._found(request).as_json()})
@@ -192,22 +185,17 @@ class Worker:
         return PlainTextResponse("".join(f"{line}\n" for line in lines))
 
     async def transcript(self, request: Request, resources: AsyncExitStack) -> Response:
-        job = self._found(request)
-        form = request.query_params.get("format", "json-v2")
+        job, form = self._found(request), form_of(request)
         if job.rendering is None:
-            raise NoSuchJob(f"Transcription not ready: the job is {job.status}")
-        if form in ("json", "json-v2"):
-            body = await run_in_threadpool(document, job.rendering, job.in_transcript)
-            return Response(body, media_type="application/json")
-        if form not in ("txt", "srt"):
-            raise NoSuchJob(f"format {form[:20]!r} is not supported; json-v2, txt and srt are")
-        text = await run_in_threadpool(as_text if form == "txt" else as_srt, job.rendering)
-        return PlainTextResponse(text)
+            raise NotReady(f"the job is {job.status}")
+        about = job.in_transcript
+        body, media_type = await run_in_threadpool(written, job.rendering, form, about)
+        return Response(body, media_type=media_type)
 
     def _found(self, request: Request) -> WorkerJob:
         job = self.jobs.jobs.get(request.path_params["id"])
         if job is None:
-            raise NoSuchJob("Job not found")
+            raise NoSuchJob
         return job
 
 
@@ -221,46 +209,7 @@ def _processing(request: Request) -> Processing:
         raise BadMessage(f"{HEADER}: is not JSON", field=HEADER) from error
 
 
-def _asked(upload: Upload) -> Asked:
-    texts = [text for name, text in upload.fields if name == "config"]
-    others = [name for name, _ in upload.fields if name != "config"]
-    if others:
-        raise BadMessage(f"{others[0][:60]}: there is no such field", field=others[0][:60])
-    if len(texts) != 1:
-        raise BadMessage("config: is missing, or given twice", field="config")
-    return read(texts[0])
-
-
-def _name(upload: Upload, asked: Asked) -> str:
-    """The recording's."""
-    fetch = asked.config.fetch_data
-    if fetch is None and not upload.name:
-        raise BadMessage("data_file: is missing", field="data_file")
-    if fetch is not None and not fetch.url.startswith("http"):
-        # A client must not read this machine's files.
-        raise BadMessage("fetch_data.url: is not http or https", field="fetch_data.url")
-    return fetch.url if fetch is not None else upload.name
-
-
-def _time(text: str) -> datetime:
-    """Without a zone, it is UTC."""
-    try:
-        time = datetime.fromisoformat(text)
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
-    except ValueError as error:
-        message = f"created_before: {text[:40]!r} is not a time"
-        raise BadMessage(message, field="created_before") from error
-
-
-def refusal(error: TranscriptionError) -> Response:
+def refused(error: TranscriptionError) -> Response:
     if isinstance(error, ServerBusy):
         return JSONResponse({"detail": error.message}, 503)
-    names = {404: "Job not found", 400: "Job rejected", 413: "Job rejected", 415: "Job rejected"}
-    allowed = f"; allowed: {error.allowed}" if error.allowed else ""
-    status = error.http_status
-    told = {
-        "code": status,
-        "error": names.get(status, "Internal Server Error"),
-        "detail": error.message + allowed,
-    }
-    return JSONResponse(told, status)
+    return refusal(error)

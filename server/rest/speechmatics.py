@@ -1,0 +1,208 @@
+"""Speechmatics' batch API, `/v2/jobs`, on jobs; docs/speechmatics-batch.md says what works."""
+
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from typing_extensions import TypedDict
+
+from batch.job import Job, JobFilter, Jobs, Source
+from batch.job_door import JobDoor
+from server.access.guard import caller_of
+from server.rest.endpoint import FileEndpoint
+from server.rest.native_jobs import chunks
+from server.rest.speechmatics_job import (
+    KIND,
+    JobDetailsJson,
+    details,
+    job_request,
+    log,
+    status_of,
+    transcript,
+)
+from server.rest.upload import Uploads, require_form
+from server.speechmatics.plan import Running, plan
+from server.speechmatics.refusals import JobGone, JobLocked, NoSuchJob, NotReady, refusal
+from server.speechmatics.requests import DATA, ListFields, asked_in, form_of, name_of, query
+from streaming.options import Options
+
+PATH: Final = "/v2/jobs"
+ONE: Final = PATH + "/{id}"
+BYTES: Final = "application/octet-stream"
+WAIT_SECONDS_MAX: Final = 300.0
+
+Answer = Callable[[Jobs, Request, AsyncExitStack], Awaitable[Response]]
+
+
+class WaitFields(Options):
+    wait: Annotated[float, Field(ge=0)] = 0.0
+    """Seconds for the job to end before the answer comes; no more than 300."""
+
+    @property
+    def seconds(self) -> float:
+        return min(self.wait, WAIT_SECONDS_MAX)
+
+
+class DeletionFields(Options):
+    force: bool = False
+    """A job that is running as well."""
+
+
+class BatchJobJson(TypedDict):
+    """A job as it stands."""
+
+    job: JobDetailsJson
+
+
+class BatchJobsJson(TypedDict):
+    """Newest first."""
+
+    jobs: list[JobDetailsJson]
+
+
+def routes(door: JobDoor, uploads: Uploads, running: Running) -> list[BaseRoute]:
+    def endpoint(answer: Answer) -> FileEndpoint:
+        async def respond(request: Request, resources: AsyncExitStack) -> Response:
+            return await answer(await door.open(), request, resources)
+
+        return FileEndpoint(respond, refusal)
+
+    answers: list[tuple[str, str, Answer]] = [
+        ("POST", PATH, Submission(uploads, running).answer),
+        ("GET", PATH, listed),
+        ("GET", ONE, shown),
+        ("DELETE", ONE, deleted),
+        ("GET", ONE + "/transcript", transcribed),
+        ("GET", ONE + "/data", recorded),
+        ("GET", ONE + "/log", logged),
+    ]
+    # Clients follow no redirects.
+    return [
+        Route(path + slash, endpoint(answer), methods=[method], include_in_schema=not slash)
+        for method, path, answer in answers
+        for slash in ("", "/")
+    ]
+
+
+class Submission:
+    def __init__(self, uploads: Uploads, running: Running) -> None:
+        self.uploads = uploads
+        self.running = running
+
+    async def answer(self, jobs: Jobs, request: Request, resources: AsyncExitStack) -> Response:
+        wait, form = query(WaitFields, request), form_of(request)
+        require_form(request)
+        owner = caller_of(request).owner
+        async with self.uploads.received_in_turn(request, DATA) as upload:
+            asked = asked_in(upload)
+            planned = await run_in_threadpool(plan, asked, self.running)
+            name = name_of(upload, asked)
+            fetch = asked.config.fetch_data
+            if fetch is not None:
+                source = Source("url", fetch.url, fetch.headers)
+            else:
+                put = await jobs.upload(owner, chunks(upload.file))
+                source = Source("upload", put.id)
+        job = await jobs.submit(job_request(owner, planned, source, name))
+        return await _submitted(jobs, job, wait.seconds, form)
+
+
+async def _submitted(jobs: Jobs, job: str, seconds: float, form: str) -> Response:
+    told: dict[str, Any] = {"id": job}
+    found = await jobs.wait(job, seconds) if seconds else None
+    if found is None:
+        return JSONResponse(told, 201)
+    told["status"] = status_of(found) if found.is_ended else "created"
+    heard = await jobs.heard(job)
+    if heard is None:
+        return JSONResponse(told, 201)
+    body, _ = await run_in_threadpool(transcript, found, heard, form)
+    head = await run_in_threadpool(json.dumps, told)
+    value = body.decode() if form == "json-v2" else json.dumps(body.decode())
+    return Response(f'{head[:-1]},"{form}":{value}}}', 201, media_type="application/json")
+
+
+async def listed(jobs: Jobs, request: Request, resources: AsyncExitStack) -> Response:
+    fields = query(ListFields, request)
+    which = JobFilter(
+        owner=caller_of(request).owner,
+        kind=KIND,
+        created_from=fields.created_after,
+        created_to=fields.created_before,
+        limit=fields.limit,
+        with_deleted=fields.include_deleted,
+    )
+    body: BatchJobsJson = {"jobs": [details(job) for job in await jobs.find(which)]}
+    return JSONResponse(body)
+
+
+async def shown(jobs: Jobs, request: Request, resources: AsyncExitStack) -> Response:
+    job = await _asked_for(jobs, request)
+    body: BatchJobJson = {"job": details(job)}
+    return JSONResponse(body)
+
+
+async def deleted(jobs: Jobs, request: Request, resources: AsyncExitStack) -> Response:
+    fields = query(DeletionFields, request)
+    job = await _found(jobs, request)
+    if not (job.is_ended or fields.force):
+        raise JobLocked("the job is running; force=true deletes it all the same", field="force")
+    body: BatchJobJson = {"job": {**details(job), "status": "deleted"}}
+    await jobs.delete(job.id)
+    return JSONResponse(body)
+
+
+async def transcribed(jobs: Jobs, request: Request, resources: AsyncExitStack) -> Response:
+    form = form_of(request)
+    job = await _present(jobs, request)
+    heard = await jobs.heard(job.id)
+    if heard is None:
+        raise NotReady(job.error or f"the job is {status_of(job)}")
+    body, media_type = await run_in_threadpool(transcript, job, heard, form)
+    return Response(body, media_type=media_type)
+
+
+async def recorded(jobs: Jobs, request: Request, resources: AsyncExitStack) -> Response:
+    job = await _present(jobs, request)
+    path = await resources.enter_async_context(jobs.recording(job.id))
+    if path is None:
+        raise JobGone("the audio of the job is not there, or no longer")
+    # Whatever it is, it must not be shown as a page of ours.
+    return FileResponse(path, media_type=BYTES, filename=job.options["name"] or "data")
+
+
+async def logged(jobs: Jobs, request: Request, resources: AsyncExitStack) -> Response:
+    return PlainTextResponse(log(await _present(jobs, request)))
+
+
+# ---- one job
+
+
+async def _asked_for(jobs: Jobs, request: Request) -> Job:
+    """Once it has ended, or it has been waited for as long as was asked."""
+    seconds = query(WaitFields, request).seconds
+    job = await _found(jobs, request)
+    if seconds and not job.is_ended:
+        await jobs.wait(job.id, seconds)
+        job = await _found(jobs, request)
+    return job
+
+
+async def _present(jobs: Jobs, request: Request) -> Job:
+    job = await _asked_for(jobs, request)
+    if job.deleted is not None:
+        raise JobGone("the job has been deleted")
+    return job
+
+
+async def _found(jobs: Jobs, request: Request) -> Job:
+    found = await jobs.get(request.path_params["id"])
+    if found is None or found.owner != caller_of(request).owner or found.kind != KIND:
+        raise NoSuchJob
+    return found
