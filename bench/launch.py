@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -126,7 +126,16 @@ def running(
     """The server of this checkout, ready; stopped at the end as an operator would stop it."""
     port = port or free_port()
     command = [sys.executable, "-m", "server", "serve", "--port", str(port), "--model", model]
-    return started(Launch([*command, *more], port, environment=UNREFUSING))
+    launch = Launch([*command, *more], port, environment=UNREFUSING)
+    return _with_jobs_of_its_own(launch)
+
+
+@contextlib.asynccontextmanager
+async def _with_jobs_of_its_own(launch: Launch) -> AsyncIterator[Server]:
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {"STENTOR_JOBS__FOLDER": folder, **launch.environment}
+        async with started(replace(launch, environment=environment)) as server:
+            yield server
 
 
 @contextlib.asynccontextmanager
