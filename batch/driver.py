@@ -29,8 +29,8 @@ NAME: Final = "stentor"
 SCHEMA: Final = "stentor_workflows"  # in PostgreSQL
 QUEUE: Final = "jobs"
 JOB: Final = "job"
-# A job starts at the next poll; a poll costs about 3 ms.
-POLL_SECONDS: Final = 0.1
+# A job starts at the next poll; a poll costs about 3 ms, also when there are no jobs.
+POLL_SECONDS: Final = 0.25
 THREADS_MAX: Final = 8  # each of them competes with the engine's loop for the interpreter
 # Raised when the steps or their order change: jobs begun before are then begun anew.
 STEPS_VERSION: Final = "1"
