@@ -16,6 +16,7 @@ from batch.backends.base import Backend, Task
 from batch.cadence import Cadence
 from batch.calls import Calls
 from batch.capacity import Capacity
+from batch.listening import Listening, Owner
 from batch.meter import Meter, cores
 from batch.observer import Lane, Observer, Unobserved, observe
 from batch.options import EngineOptions
@@ -30,10 +31,6 @@ from streaming.terms import Terms
 
 logger = logging.getLogger("batch.engine")
 
-HOPS_MAX = 16  # of one stream in one call of the VAD: a burst does not hold up the others
-FILES_MAX = 8  # in one call of the VAD
-FILE_HOPS_ALONE, FILE_HOPS_BESIDE_LIVE = 64, 4  # of each of them
-TICK_SECONDS, TICK_SECONDS_MAX = 0.0005, 0.016  # for each further stream
 STALLED_SECONDS = 60.0  # a batch that takes longer is reported as a fault
 
 
@@ -59,8 +56,8 @@ class Engine:
         # streams and their sessions
         self.numbers = 0
         self.streams: set[Stream] = set()
-        self.owners: dict[int, tuple[Stream, Session, int]] = {}  # by session; with its VAD row
-        self.listening: dict[int, None] = {}  # sessions with hops to score, longest waiting first
+        self.owners: dict[int, Owner] = {}  # by session; with its VAD row
+        self.listening = Listening(self.owners)
         # the loops
         self.is_ready = False
         self.is_closing = False
@@ -68,7 +65,6 @@ class Engine:
         self.running: dict[int, float] = {}  # batches being decoded: when they began
         self.tasks: set[asyncio.Task[None]] = set()
         self.batches = 0
-        self.audio_came = asyncio.Event()
         self.work_came = asyncio.Event()
         self.emptied = asyncio.Event()
 
@@ -212,7 +208,7 @@ class Engine:
             self.vad.remove(row)
             self.scheduler.forget(number)
             self.backend.forget(number)
-            self.listening.pop(number, None)
+            self.listening.forget(number)
         self.observer.stream_closed(stream.lane)
         self.emptied.set()
 
@@ -222,11 +218,13 @@ class Engine:
         """Called by the stream: a session may have something to do or to say."""
         if stream not in self.streams:
             return
+        self.fed(stream)
         for session in stream.sessions:
-            if session.hops_ready:
-                self.listening.setdefault(session.terms.stream)
-                self.audio_came.set()
             self._deliver(stream, session)
+
+    def fed(self, stream: Stream) -> None:
+        """Called by the stream: audio has come, and nothing else."""
+        self.listening.fed(stream)
 
     def _deliver(self, stream: Stream, session: Session) -> None:
         """Requests to the scheduler, events to the holder."""
@@ -251,12 +249,8 @@ class Engine:
     async def score_forever(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self.audio_came.wait()
-            # Alone, a hop is scored as it comes; with many streams, waiting a little lets one call
-            # score a hop of many of them.
-            await asyncio.sleep(min(TICK_SECONDS_MAX, TICK_SECONDS * (len(self.streams) - 1)))
-            self.audio_came.clear()
-            ready = self._ready()
+            await self.listening.wait()
+            ready = self.listening.take()
             if not ready:
                 continue
             began = time.monotonic()
@@ -270,28 +264,11 @@ class Engine:
                     with self._guarding(stream):
                         self._heard(stream, session, probabilities.tolist())
 
-    def _ready(self) -> list[tuple[Stream, Session, int, int]]:
-        """Streams with hops to score, their VAD rows, and how many hops to take. Beside live
-        speech, files get a small part of a call: each step of it delays every live hop."""
-        waiting = [self.owners[n] for n in self.listening if n in self.owners]
-        live = [(*w, min(w[1].hops_ready, HOPS_MAX)) for w in waiting if w[0].lane == "live"]
-        files = [w for w in waiting if w[0].lane == "file"]
-        is_alone = not any(stream.lane == "live" for stream in self.streams)
-        most = FILE_HOPS_ALONE if is_alone else FILE_HOPS_BESIDE_LIVE
-        taken = files[:FILES_MAX]
-        self.listening = {w[1].terms.stream: None for w in files[len(taken) :]}
-        if self.listening:
-            self.audio_came.set()
-        return live + [(*w, min(w[1].hops_ready, most)) for w in taken]
-
     def _heard(self, stream: Stream, session: Session, probabilities: list[float]) -> None:
         session.requests.full_finals = self.cadence.affords_full(self.backend.full_seconds)
-        for probability in probabilities:
-            session.score(probability)
+        session.hear(probabilities)
+        self.listening.heard(stream, session)
         self.observer.heard(stream.lane, len(probabilities) * HOP)
-        if session.hops_ready:
-            self.listening.setdefault(session.terms.stream)
-            self.audio_came.set()
         self._deliver(stream, session)
 
     @contextmanager

@@ -30,6 +30,7 @@ class Source:
         self.listener = listener
         self.loop = asyncio.get_running_loop()
         self.is_closed = False
+        self.bytes_per_second = 0
         self.decoder: AudioDecoder | OpusDecoder | None = None
         self.container: LiveContainer | None = None
         if audio.is_container:
@@ -43,6 +44,11 @@ class Source:
             self.decoder = OpusDecoder()
         else:
             self.decoder = AudioDecoder(audio.encoding, audio.sample_rate, len(sessions))
+            self.bytes_per_second = audio.sample_rate * self.decoder.frame_bytes
+        # audio that is not yet decoded; see `collect`
+        self.collected = bytearray()
+        self.piece_bytes = 0
+        self.last_bytes = 0  # of a message
 
     @property
     def is_full(self) -> bool:
@@ -55,16 +61,45 @@ class Source:
             return
         if self.container is not None:
             self.container.feed(data)
+        elif isinstance(self.decoder, AudioDecoder) and self.piece_bytes:
+            self.decoder.check(data)
+            self.collected += data
+            self.last_bytes = len(data)
+            if len(self.collected) >= self.piece_bytes:
+                self.let_in()
         elif self.decoder is not None:
+            self.let_in()
+            self._hear(self.decoder.feed(data))
+
+    def collect(self, samples: int) -> None:
+        """From now on, decode audio in pieces of about so many samples at 16 kHz; 0 as it comes."""
+        if isinstance(self.decoder, AudioDecoder):
+            self.piece_bytes = self.decoder.size(samples)
+
+    def rest_seconds(self) -> float:
+        """How long it takes, at the speaker's pace, until a piece is whole. None while it is not
+        yet known what was in the last one."""
+        if not self.collected:
+            return 0.0
+        missing = self.piece_bytes - len(self.collected)
+        return (missing + self.last_bytes) / self.bytes_per_second
+
+    def let_in(self) -> None:
+        """Decode what was collected, before anything else happens."""
+        if self.collected:
+            data, self.collected = bytes(self.collected), bytearray()
+            assert self.decoder is not None
             self._hear(self.decoder.feed(data))
 
     def flush(self) -> None:
         """What was fed is heard to its last sample, of audio that is decoded at once."""
+        self.let_in()
         if self.decoder is not None:
             self._hear(self.decoder.flush())
 
     def after(self, control: Callable[[], None]) -> None:
         """Call it once what was fed before has been heard."""
+        self.let_in()
         if self.container is not None:
             self.container.after(self._from_thread(control))
         else:

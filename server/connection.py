@@ -323,7 +323,8 @@ class Connection:
         self._look_again()
         extensions = self.socket.scope.get("extensions", {})
         if EAR in extensions and self.audible:
-            extensions[EAR]["hear_with"](partial(self._hear, live))
+            hear = partial(self._hear, live)
+            extensions[EAR]["hear_with"](hear, live.stream.rest_seconds)
 
     async def _object(self, error: TranscriptionError) -> None:
         """Say what is wrong. It ends the recording, but for a bad message that is forgiven; what

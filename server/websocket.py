@@ -26,6 +26,9 @@ http11.MAX_LINE_LENGTH = HEAD_BYTES_MAX
 
 # Told of a short binary message at once; False when it has to wait its turn.
 Ear = Callable[[bytes], bool]
+# For how many seconds nothing that comes is needed: each time a socket is read costs more than
+# what is done with the audio of somebody who says nothing.
+Nap = Callable[[], float]
 EAR = "stentor.ear"  # the extension in the scope of a connection with which an ear is given
 
 # How the client has closed, which ASGI does not tell: `code()` is that of its close frame, None
@@ -35,6 +38,7 @@ CLOSING = "stentor.closing"
 UNREAD_BYTES_MAX = 256 << 10
 # What waits to be taken by the application, at most, before reading is paused: half a MB.
 SHORT_BYTES_MAX, WAITING_MAX = 16 << 10, 32
+NAP_SECONDS_MIN = 0.03
 # RFC 6455 §5.2: a whole binary message; a client masks; two bytes of length follow.
 WHOLE_BINARY, MASKED, LENGTH_IN_TWO = 0x82, 0x80, 126
 
@@ -55,6 +59,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self.short_max = min(SHORT_BYTES_MAX, config.ws_max_size)
         self.is_between_frames = False
         self.ear: Ear | None = None
+        self.nap: Nap | None = None
         self.gone = asyncio.Event()
 
     def handle_connect(self, event: Request) -> None:
@@ -63,9 +68,9 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self.scope["extensions"][EAR] = {"hear_with": self.hear_with}
             self.scope["extensions"][CLOSING] = {"code": self.close_code, "gone": self.gone}
 
-    def hear_with(self, ear: Ear) -> None:
+    def hear_with(self, ear: Ear, nap: Nap) -> None:
         """From now on; messages that wait already are taken first, by `receive`."""
-        self.ear = ear
+        self.ear, self.nap = ear, nap
 
     def close_code(self) -> int | None:
         received = self.conn.close_rcvd
@@ -83,6 +88,17 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             if not self.handshake_initiated:
                 self._hang_up()
             self.is_between_frames = self._parser_rests()
+        elif self.nap is not None and not self.read_paused:
+            self._rest(self.nap())
+
+    def _rest(self, seconds: float) -> None:
+        if seconds >= NAP_SECONDS_MIN and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self.loop.call_later(seconds, self._wake)
+
+    def _wake(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def handle_parser_exception(self) -> None:
         if self.conn.close_sent is None:  # sent before the handshake was answered
@@ -100,7 +116,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         conn = self.conn
         if conn.state is not OPEN or conn.current_size is not None:
             return data
-        at, end = 0, len(data)
+        at, end, waiting = 0, len(data), 0
         while end - at > 8 and data[at] == WHOLE_BINARY:
             length, payload = data[at + 1] - MASKED, at + 6
             if length == LENGTH_IN_TWO:
@@ -112,8 +128,9 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             audio = apply_mask(data[payload:stop], data[payload - 4 : payload])
             if self.ear is None or not self.queue.empty() or not self.ear(audio):
                 self.queue.put_nowait({"type": "websocket.receive", "bytes": audio})
+                waiting = self.queue.qsize()
             at = stop
-        if not self.read_paused and self.queue.qsize() >= WAITING_MAX:
+        if waiting >= WAITING_MAX and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
         return data[at:]

@@ -62,10 +62,14 @@ class AudioDecoder:
             if sample_rate == SAMPLE_RATE
             else soxr.ResampleStream(sample_rate, SAMPLE_RATE, channels, "float32", quality="MQ")
         )
-
+        self.sample_rate = sample_rate
         self.is_ours = self.resampler is None and encoding == "pcm_s16le"
 
-    def feed(self, data: bytes) -> Pcm:
+    def size(self, samples: int) -> int:
+        """In bytes, what so many samples at 16 kHz are made from."""
+        return samples * self.sample_rate // SAMPLE_RATE * self.frame_bytes
+
+    def check(self, data: bytes) -> None:
         """Raises BadAudio unless `data` holds whole samples of every channel."""
         if len(data) % self.frame_bytes:
             raise BadAudio(
@@ -73,6 +77,10 @@ class AudioDecoder:
                 field="audio",
                 allowed=f"a multiple of {self.frame_bytes} bytes",
             )
+
+    def feed(self, data: bytes) -> Pcm:
+        """Raises BadAudio as `check` does."""
+        self.check(data)
         if self.is_ours:
             return np.frombuffer(data, PCM_16).reshape(-1, self.channels)
         return self._resample(to_float(data, self.encoding).reshape(-1, self.channels), last=False)

@@ -46,6 +46,18 @@ class Segmenter:
         """Samples since the last speech that belonged to an utterance."""
         return self.position - self.speech_end
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether speech is all that could change anything."""
+        return self.onset is None and not self.paused
+
+    def rest(self, probabilities: list[float]) -> bool:
+        """At rest: as `push` for all of these, if none of them is speech; else nothing."""
+        if max(probabilities) >= self.options.speech_threshold:
+            return False
+        self.position += HOP * len(probabilities)
+        return True
+
     def push(self, probability: float, end_confidence: float = 0.0) -> Step:
         """`end_confidence`: how sure the words so far make us that the speaker has finished."""
         self.position += HOP

@@ -115,6 +115,25 @@ class Session:
         at = self.segmenter.position
         return self.buffer.read_16(at, at + count * HOP)
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether only speech could make anything happen: none is open, and nothing is owed."""
+        return (
+            self.open is None
+            and self.segmenter.is_resting
+            and not (self.controls or self.markers or self.finals.ending)
+            and not self.options.progress_ms
+        )
+
+    def hear(self, probabilities: list[float]) -> None:
+        """The speech probabilities of the next hops."""
+        if self.is_resting and self.segmenter.rest(probabilities):
+            # As `_settle` does: most of what many connections send is silence.
+            self.buffer.forget(self.segmenter.position - self.preroll)
+            return
+        for probability in probabilities:
+            self.score(probability)
+
     def score(self, probability: float) -> None:
         """The speech probability of the next hop."""
         match self.segmenter.push(probability, self._end_confidence()):

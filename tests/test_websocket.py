@@ -13,7 +13,15 @@ from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
 from server.http import HEAD_BYTES_MAX
-from server.websocket import EAR, SHORT_BYTES_MAX, WAITING_MAX, BoundedWebSocket, Ear
+from server.websocket import (
+    EAR,
+    NAP_SECONDS_MIN,
+    SHORT_BYTES_MAX,
+    WAITING_MAX,
+    BoundedWebSocket,
+    Ear,
+    Nap,
+)
 
 MESSAGE_BYTES_MAX = 1 << 20
 
@@ -82,9 +90,9 @@ class Rig:
         self.ask(then)
         await self.accepted.wait()
 
-    def listen_with(self, ear: Ear) -> None:
+    def listen_with(self, ear: Ear, nap: Nap = lambda: 0.0) -> None:
         extension: Any = self.protocol.scope["extensions"][EAR]
-        extension["hear_with"](ear)
+        extension["hear_with"](ear, nap)
 
     def messages(self) -> list[dict[str, Any]]:
         """What has been queued for the application."""
@@ -269,4 +277,40 @@ async def test_reading_pauses_when_messages_pile_up_and_goes_on_when_they_are_ta
     for _ in range(WAITING_MAX):
         await rig.protocol.receive()
     assert not rig.wire.is_paused
+    await rig.end()
+
+
+async def test_a_socket_rests_while_nothing_that_comes_is_wanted() -> None:
+    rig = Rig(BoundedWebSocket)
+    heard: list[bytes] = []
+
+    def ear(audio: bytes) -> bool:
+        heard.append(audio)
+        return True
+
+    await rig.shake_hands()
+    seconds = iter([0.0, NAP_SECONDS_MIN / 2, 0.05, 0.0])
+    rig.listen_with(ear, lambda: next(seconds))
+    for _ in range(2):
+        rig.protocol.data_received(frame(AUDIO[0]))
+        assert not rig.wire.is_paused
+    rig.protocol.data_received(frame(AUDIO[1]))
+    assert rig.wire.is_paused
+    async with asyncio.timeout(5):
+        while rig.wire.is_paused:  # noqa: ASYNC110 - a transport tells nobody
+            await asyncio.sleep(0.01)
+    rig.protocol.data_received(frame(AUDIO[2]))
+    assert not rig.wire.is_paused
+    assert heard == [AUDIO[0], AUDIO[0], AUDIO[1], AUDIO[2]]
+    await rig.end()
+
+
+async def test_a_socket_that_is_closed_while_it_rests_is_not_woken() -> None:
+    rig = Rig(BoundedWebSocket)
+    await rig.shake_hands()
+    rig.listen_with(lambda _: True, lambda: 0.05)
+    rig.protocol.data_received(frame(AUDIO[0]))
+    rig.wire.close()
+    await asyncio.sleep(0.1)
+    assert rig.wire.is_paused
     await rig.end()
