@@ -71,16 +71,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
     gate = Gate(config.access, keyring, reach_of(config))
     backend = engine.backend
     running = Running(backend.languages, backend.translates, config.session)
-    # By kind of job, what a protocol adds to the life of its jobs; without one, nothing.
-    dialects: dict[str, Dialect] = {
-        assemblyai_job.KIND: assemblyai_job.Review(),
-        speechmatics_job.KIND: speechmatics_job.Recordings(running),
-    }
-    seconds_max = config.files.duration_seconds_max
-    jobs = JobDoor(
-        JobSetting(config.jobs, config.fetch, engine, seconds_max, dialects, keyring.jobs_max)
-    )
-
+    jobs = _door(config, engine, keyring, running)
     webhooks = Webhooks(config.fetch, config.jobs)
     sessions = Sessions(engine, config.limits, metrics)
     connections: set[Connection] = set()
@@ -135,6 +126,18 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
     app.state.jobs = jobs
     app.add_middleware(SecurityHeaders)
     return app
+
+
+def _door(config: Config, engine: Engine, keyring: Keyring, running: Running) -> JobDoor:
+    # By kind of job, what a protocol adds to the life of its jobs; without one, nothing.
+    dialects: dict[str, Dialect] = {
+        assemblyai_job.KIND: assemblyai_job.Review(),
+        speechmatics_job.KIND: speechmatics_job.Recordings(running),
+    }
+    seconds_max = config.files.duration_seconds_max
+    return JobDoor(
+        JobSetting(config.jobs, config.fetch, engine, seconds_max, dialects, keyring.jobs_max)
+    )
 
 
 def _socket(
