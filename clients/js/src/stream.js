@@ -82,7 +82,7 @@ export class Stream {
     this.#WebSocket = WebSocket;
     this.#keepSeconds = keepSeconds;
     this.#reconnectMs = reconnectSeconds * 1000;
-    this.#start = { ...start, encoding, sample_rate: rate, channels };
+    this.#start = { resumable: true, ...start, encoding, sample_rate: rate, channels };
     this.#rate = rate;
     this.#bytesPerSecond = SAMPLE_BYTES[encoding] * channels * rate;
     this.#outbox = new Outbox(SAMPLE_BYTES[encoding] * channels);

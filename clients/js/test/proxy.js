@@ -36,6 +36,14 @@ export class Proxy {
     this.#sockets.clear();
   }
 
+  /** Nothing arrives any more, and nobody is told; new connections are as good as ever. */
+  silence() {
+    for (const socket of this.#sockets) {
+      socket.unpipe();
+      socket.resume();
+    }
+  }
+
   /** Open connections are reset, and no other comes about. */
   cut() {
     this.#isCut = true;
