@@ -47,6 +47,11 @@ from server.sessions import Guest, Sessions
 from server.speechmatics import probes as speechmatics_probes
 from server.speechmatics import refusals
 from server.speechmatics.plan import Running
+from server.telephony import readers
+from server.telephony.bridges import BRIDGES
+from server.telephony.calls import Calls
+from server.telephony.door import Admit, Door
+from server.telephony.telephone import Telephone
 from server.webhooks import Webhooks
 from streaming.errors import TranscriptionError
 
@@ -94,13 +99,16 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
             yield
             await webhooks.close()
 
+    calls = Calls(config.telephony)
     uploads = Uploads(config.files)
     ours = Guard(gate, native.refusal)
     theirs = Guard(gate, assemblyai_errors.refusal, named=True)
     defaults = config.session
     routes: list[BaseRoute] = [
+        *_telephones(config, gate, sessions, connect, calls),
+        *readers.sockets(calls, gate, config.limits.send_seconds_max),
         *(
-            WebSocketRoute(path, _socket(protocol, config, gate, sessions, connect))
+            WebSocketRoute(path, _socket(protocol, config, gate, sessions, connect, gate.socket))
             for protocol in PROTOCOLS
             for path in protocol.paths
         ),
@@ -112,6 +120,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
         *Guard(gate, openai_errors.refusal).over(openai.routes(engine, uploads, defaults)),
         *Guard(gate, container.refusal).over(container.routes(engine, uploads, defaults)),
         *ours.over(native_jobs.routes(jobs, uploads, defaults)),
+        *ours.over(readers.routes(calls)),
         *replace(ours, role="tokens").over(tokens.native_routes(gate)),
         *replace(theirs, role="tokens").over(tokens.assemblyai_routes(gate)),
         *theirs.over(assemblyai.routes(jobs, uploads, defaults)),
@@ -140,12 +149,29 @@ def _door(config: Config, engine: Engine, keyring: Keyring, running: Running) ->
     )
 
 
+def _telephones(
+    config: Config, gate: Gate, sessions: Sessions, connect: Connect, calls: Calls
+) -> list[BaseRoute]:
+    admit = Door(gate, config.telephony).admit
+    lasting = config.telephony.within(config.limits)
+    config = config.model_copy(update={"limits": lasting})
+    return [
+        WebSocketRoute(
+            path,
+            _socket(partial(Telephone, bridge, calls), config, gate, sessions, connect, admit),
+        )
+        for bridge in BRIDGES
+        for path in bridge.paths
+    ]
+
+
 def _socket(
-    protocol: type[WireProtocol],
+    protocol: Callable[[Handshake], WireProtocol],
     config: Config,
     gate: Gate,
     sessions: Sessions,
     connect: Connect,
+    admit: Admit,
 ) -> Callable[[WebSocket], object]:
     async def endpoint(socket: WebSocket) -> None:
         offered = tuple(socket.scope.get("subprotocols", ()))
@@ -160,11 +186,11 @@ def _socket(
             socket.headers.get(REQUEST_ID, ""),
         )
         try:
-            caller = await gate.socket(socket)
+            caller = await admit(socket)
         except TranscriptionError as error:
             await turn_away(socket, protocol(handshake), error)
             return
-        wire = protocol(replace(handshake, limits=caller.within(config.limits)))
+        wire = protocol(replace(handshake, limits=caller.within(config.limits), owner=caller.owner))
         await connect(socket, wire, Guest(caller.key, partial(gate.place, caller)))
 
     return endpoint

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocketDisconnect
 
 from server.protocols.base import WireProtocol
+from server.socket import SlowReader, Socket, send
 from server.websocket import CLOSING
 from streaming.errors import TranscriptionError
 
@@ -14,39 +15,33 @@ ANSWER_SECONDS_MAX = 10.0
 PARTINGS = (1000, 1001, 1005)
 
 
-async def close(
-    socket: WebSocket, protocol: WireProtocol, error: TranscriptionError | None
-) -> None:
+async def close(socket: Socket, protocol: WireProtocol, error: TranscriptionError | None) -> None:
     code, reason = protocol.closing(error)
     # RFC 6455 §5.5: a control frame holds 125 bytes, two of them the code.
     await socket.close(code, reason.encode()[:120].decode(errors="ignore"))
 
 
-async def turn_away(socket: WebSocket, protocol: WireProtocol, error: TranscriptionError) -> None:
+async def turn_away(socket: Socket, protocol: WireProtocol, error: TranscriptionError) -> None:
     """Accepted first: browsers show nothing of a refused handshake, and SDKs want to be told why
     in the protocol's own words."""
-    with contextlib.suppress(WebSocketDisconnect):
+    with contextlib.suppress(WebSocketDisconnect, SlowReader):
         await socket.accept(subprotocol=protocol.subprotocol)
         if protocol.hears_first:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(protocol.limits.start_seconds_max):
                     await socket.receive()
         for message in protocol.refuse(error, fatal=True):
-            await (
-                socket.send_text(message)
-                if isinstance(message, str)
-                else socket.send_bytes(message)
-            )
+            await send(socket, message, ANSWER_SECONDS_MAX)
         await close(socket, protocol, error)
 
 
-def has_parted(socket: WebSocket) -> bool:
+def has_parted(socket: Socket) -> bool:
     """Whether the client has closed because it wanted no more; else the connection was lost."""
     wire = socket.scope.get("extensions", {}).get(CLOSING)
     return wire is None or wire["code"]() in PARTINGS
 
 
-async def is_answered(socket: WebSocket) -> bool:
+async def is_answered(socket: Socket) -> bool:
     """Whether the client answers our closing, and so has heard all that came before it."""
     wire = socket.scope.get("extensions", {}).get(CLOSING)
     if wire is None:

@@ -23,11 +23,13 @@ from batch.options import Device, EngineOptions, ModelOptions
 from server.access.options import AccessOptions, ConfiguredKeys
 from server.limits import FileLimits, Limits
 from server.speechmatics.options import TranscriberOptions
+from server.telephony.options import TelephonyOptions
 from streaming.options import SessionOptions
 
 PREFIX = "STENTOR_"
 FILE = Path("stentor.toml")
 FILE_VARIABLE = "STENTOR_CONFIG"
+SECRETS = ("token_secret", "twilio_token", "webhook_secret")
 KEY_VARIABLE = "STENTOR_API_KEY"  # of the commands that are clients of a server
 
 
@@ -93,6 +95,7 @@ class Config(BaseSettings):
     fetch: FetchOptions = FetchOptions()
     transcriber: TranscriberOptions = TranscriberOptions()
     access: AccessOptions = AccessOptions()
+    telephony: TelephonyOptions = TelephonyOptions()
     keys: ConfiguredKeys = ()
     """Keys beside those of the database, as `name:key,name:key` or JSON."""
 
@@ -203,7 +206,7 @@ def _explain(error: ValidationError, given: Mapping[str, Any]) -> Iterator[str]:
         if problem["type"] == "extra_forbidden":
             yield f"unknown name {shown}{nearest(name, names())}"
         else:
-            secret = path[0] == "keys" or path[-1] == "token_secret"
+            secret = path[0] == "keys" or path[-1] in SECRETS
             yield f"{shown}: {problem['msg']}" + ("" if secret else f", got {problem['input']!r}")
 
 

@@ -8,10 +8,11 @@ import uuid
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocketDisconnect
 
 from batch.stream import Stream
 from server import closing
+from server.beats import beat
 from server.patience import Patience
 from server.protocols.base import (
     Audio,
@@ -29,6 +30,7 @@ from server.protocols.base import (
 from server.protocols.resumption import ResumedElsewhere
 from server.replies import Replies
 from server.sessions import Guest, Live, Sessions
+from server.socket import SlowReader, Socket, send, until_gone
 from server.webhooks import Webhooks
 from server.websocket import EAR
 from streaming.errors import (
@@ -46,16 +48,12 @@ logger = logging.getLogger("server.connection")
 MESSAGES_A_TURN = 8  # read from one socket before the others get a chance
 
 
-class SlowReader(Exception):
-    """The client does not read what we send."""
-
-
 class Connection:
     """Two tasks: reading from the socket, and writing to it once there is a stream."""
 
     def __init__(
         self,
-        socket: WebSocket,
+        socket: Socket,
         protocol: WireProtocol,
         sessions: Sessions,
         guest: Guest | None = None,
@@ -82,6 +80,7 @@ class Connection:
         self.is_error_told = False
         self.is_stopped = False  # the client has said so
         self.reads_on = False  # and is listened to nevertheless
+        self.is_gone = False
         self.fault: Exception | None = None  # met by `_hear`
         self.ending: TranscriptionError | None = None  # somebody else's reason to end it
 
@@ -101,7 +100,12 @@ class Connection:
         is_lost = False
         try:
             await self._serve()
-            await closing.close(self.socket, self.protocol, self.error)
+            is_ours = self.error is not None and not isinstance(self.error, GoingAway)
+            if self.protocol.stays and self.live is not None and is_ours and not self.is_gone:
+                await until_gone(self.socket)
+                self.is_gone = True
+            if not self.is_gone:
+                await closing.close(self.socket, self.protocol, self.error)
             if self.live is not None and self.live.resumption is not None:
                 is_lost = not await closing.is_answered(self.socket)
         except WebSocketDisconnect:
@@ -163,6 +167,12 @@ class Connection:
             async with self.patience:
                 await self._take(self.protocol.open)
                 await self._read_on()
+        except WebSocketDisconnect:
+            self.is_gone = True
+            if self.live is not None:
+                await self._take(self.protocol.gone)
+            if not self.is_stopped:
+                raise
         except TimeoutError:
             if not self.patience.is_over:
                 raise
@@ -193,8 +203,10 @@ class Connection:
     def _look_again(self) -> None:
         """What a message may have changed."""
         self.audible = self.protocol.audible
-        if self.beater is None and self.live is not None and self.protocol.beat_seconds:
-            self.beater = asyncio.create_task(self._beat(self.live.stream))
+        beater = self.beater
+        is_free = beater is None or (beater.done() and not beater.cancelled())
+        if is_free and self.live is not None and self.protocol.beat_seconds:
+            self.beater = asyncio.create_task(beat(self.protocol, self.live.stream, self._send))
 
     async def _take(self, commands: Callable[[], Iterable[Command]]) -> None:
         try:
@@ -370,14 +382,6 @@ class Connection:
                 if isinstance(error, (EngineFailed, GoingAway)):
                     return
 
-    async def _beat(self, stream: Stream) -> None:
-        with contextlib.suppress(WebSocketDisconnect, SlowReader):  # others find out themselves
-            while seconds := self.protocol.beat_seconds:
-                await asyncio.sleep(seconds)
-                if self.protocol.beat_seconds:
-                    await self._send(self.protocol.beat(stream.received))
-        self.beater = None
-
     def _check_outbox(self) -> None:
         waiting = 0 if self.live is None else len(self.live.stream.events)
         if waiting > self.limits.outbox_messages_max:
@@ -386,11 +390,11 @@ class Connection:
 
     async def _send(self, messages: Iterable[Message]) -> None:
         for message in messages:
+            if self.is_gone:
+                continue
             try:
-                async with asyncio.timeout(self.limits.send_seconds_max):
-                    if isinstance(message, str):
-                        await self.socket.send_text(message)
-                    else:
-                        await self.socket.send_bytes(message)
-            except TimeoutError:
-                raise SlowReader from None
+                await send(self.socket, message, self.limits.send_seconds_max)
+            except WebSocketDisconnect:
+                if not self.protocol.stays:
+                    raise
+                self.is_gone = True  # the reader will find out

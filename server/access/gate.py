@@ -57,10 +57,12 @@ class Caller:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Place:
-    """A live stream that is open, and how it is ended."""
+    """A live stream that is open, and how it is ended. What is not `counted` is none, and ends
+    with the key all the same."""
 
     caller: Caller
     end: End
+    counted: bool = True
 
 
 class Gate:
@@ -189,15 +191,15 @@ class Gate:
             raise RateLimited("too many wrong keys from this address", rate.headers)
 
     @contextlib.contextmanager
-    def place(self, caller: Caller, end: End) -> Iterator[None]:
+    def place(self, caller: Caller, end: End, *, counted: bool = True) -> Iterator[None]:
         """Of a live stream, until it is left. `end` is called when the key is revoked meanwhile.
 
         Raises TooManyStreams.
         """
         limit = caller.bounds.streams_max
-        if limit is not None and self.count(caller.key) >= limit:
+        if counted and limit is not None and self.count(caller.key) >= limit:
             raise TooManyStreams(f"this key may have {limit} streams open at once")
-        place = Place(caller, end)
+        place = Place(caller, end, counted)
         self.places.add(place)
         try:
             yield
@@ -205,7 +207,7 @@ class Gate:
             self.places.discard(place)
 
     def count(self, key: str) -> int:
-        return sum(place.caller.key == key for place in self.places)
+        return sum(place.counted and place.caller.key == key for place in self.places)
 
     async def _watch(self) -> None:
         """Keys that are made or revoked while the server runs."""

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from server.openapi import (
     assemblyai,
     assemblyai_sync,
+    calls,
     container,
     native,
     openai,
@@ -32,6 +33,7 @@ part of this document; recordings go over what is."""
 PARTS: Final[dict[str, tuple[str, list[Operation]]]] = {
     "Files": ("A recording in, its transcript out.", native.FILES),
     "Jobs": ("Recordings in the background: kept, and resumed after a crash.", native.JOBS),
+    "Calls": ("Telephone calls, while they last and for a while after.", calls.OPERATIONS),
     "OpenAI": ("OpenAI's audio API.", openai.OPERATIONS),
     "AssemblyAI": ("AssemblyAI's hosted API for recordings.", assemblyai.OPERATIONS),
     "AssemblyAI container": ("AssemblyAI's self-hosted container.", container.OPERATIONS),

@@ -109,6 +109,7 @@ class Operation:
 
 PATH_PARTS: Final[dict[str, Schema]] = {
     "id": {"type": "string", "format": "uuid"},
+    "call_id": {"type": "string", "minLength": 1, "examples": ["CA0123456789abcdef"]},
     "model": {"type": "string", "examples": ["whisper-1"]},
 }
 RETRY_AFTER: Final[Schema] = {"description": "Seconds to wait.", "schema": {"type": "integer"}}

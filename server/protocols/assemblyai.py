@@ -59,6 +59,7 @@ class AssemblyAI:
     forgives: ClassVar[bool] = False
     errors_last: ClassVar[bool] = True
     hears_first: ClassVar[bool] = False
+    stays: ClassVar[bool] = False
 
     def __init__(self, handshake: Handshake) -> None:
         self.handshake = handshake
@@ -116,6 +117,9 @@ class AssemblyAI:
     def _restyle(self) -> None:
         parameters = self.parameters
         self.turns.style = Style(parameters.is_formatted, bool(parameters.filter_profanity))
+
+    def gone(self) -> Iterable[Command]:
+        return ()
 
     def configured(self, options: SessionOptions) -> None:
         pass

@@ -58,6 +58,7 @@ class RealtimeV2:
     forgives: ClassVar[bool] = False
     errors_last: ClassVar[bool] = True
     hears_first: ClassVar[bool] = False
+    stays: ClassVar[bool] = False
     beat_seconds: ClassVar[float] = 0.0
 
     def __init__(self, handshake: Handshake) -> None:
@@ -115,6 +116,9 @@ class RealtimeV2:
         assert self.frames is not None  # opened
         self.frames.check(len(data))
         return [Audio(data)]
+
+    def gone(self) -> Iterable[Command]:
+        return ()
 
     def configured(self, options: SessionOptions) -> None:
         self.options = options

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from batch.backends.base import ModelInfo
+from batch.job import LOCAL
 from server.limits import Limits
 from server.protocols.resumption import Resumption
 from streaming.errors import TranscriptionError
@@ -82,6 +83,8 @@ class Notice:
     url: str
     headers: Mapping[str, str]
     body: Mapping[str, Any]
+    secret: str = ""
+    """What it is signed with, if at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +103,8 @@ class Handshake:
 
     `path`: what the address names. `offered`: the subprotocols the client named. `options`: what it
     may leave out. `limits`: what this client may take; a protocol may keep to less. `languages`:
-    those the model knows. `request_id`: the client's name for the connection. `came_at` is UNIX
-    time, `began` the clock's.
+    those the model knows. `request_id`: the client's name for the connection. `owner`: whose it is.
+    `came_at` is UNIX time, `began` the clock's.
     """
 
     query: Mapping[str, str] = field(default_factory=dict)
@@ -111,6 +114,7 @@ class Handshake:
     limits: Limits = field(default_factory=Limits)
     languages: frozenset[str] = frozenset({"en"})
     request_id: str = ""
+    owner: str = LOCAL
     came_at: float = field(default_factory=time.time)
     clock: Callable[[], float] = time.monotonic
     began: float = field(default_factory=time.monotonic)
@@ -130,6 +134,8 @@ class WireProtocol(Protocol):
     hears_first: ClassVar[bool]
     """Whether a client that is turned away is told so after its first message: some do not listen
     before they have sent it."""
+    stays: ClassVar[bool]
+    """Whether, once begun, the connection is left open after an error, for the client to end."""
 
     def __init__(self, handshake: Handshake) -> None:
         """Never raises: a client that is turned away is told so by one of these."""
@@ -152,6 +158,10 @@ class WireProtocol(Protocol):
     def decode(self, message: Message) -> Iterable[Command]:
         """Raises BadMessage or BadAudio."""
 
+    def gone(self) -> Iterable[Command]:
+        """The client has gone without a word. With a `Stop` what came before is still transcribed,
+        for others to read; else it is forgotten."""
+
     def configured(self, options: SessionOptions) -> None:
         """A `Configure` was accepted."""
 
@@ -165,7 +175,7 @@ class WireProtocol(Protocol):
     def beat_seconds(self) -> float:
         """How often `beat` has something to say, 0 for never. Looked up as `audible` is."""
 
-    def beat(self, received: int) -> Iterable[Message]:
+    def beat(self, received: int) -> Iterable[Message | Finalize]:
         """`received`: samples at 16 kHz."""
 
     def notice(self) -> Notice | None:

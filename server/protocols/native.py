@@ -100,6 +100,7 @@ class Native:
     forgives: ClassVar[bool] = True
     errors_last: ClassVar[bool] = False
     hears_first: ClassVar[bool] = False
+    stays: ClassVar[bool] = False
 
     def __init__(self, handshake: Handshake) -> None:
         self.query = handshake.query
@@ -230,6 +231,9 @@ class Native:
                 allowed=f"up to {longest} bytes",
             )
         return Audio(data)
+
+    def gone(self) -> Iterable[Command]:
+        return ()
 
     def configured(self, options: SessionOptions) -> None:
         self.options = options

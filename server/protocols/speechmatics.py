@@ -52,6 +52,7 @@ class Speechmatics:
     forgives: ClassVar[bool] = False
     errors_last: ClassVar[bool] = True
     hears_first: ClassVar[bool] = True
+    stays: ClassVar[bool] = False
     audible: ClassVar[range] = range(0)  # each message of audio is answered
     beat_seconds: ClassVar[float] = BEAT_SECONDS
 
@@ -187,6 +188,9 @@ class Speechmatics:
             Reply(write("Warning", type="speaker_id", reason=reason)),
             Reply(write("SpeakersResult", speakers=[])),
         ]
+
+    def gone(self) -> Iterable[Command]:
+        return ()
 
     def configured(self, options: SessionOptions) -> None:
         pass

@@ -111,7 +111,7 @@ class Transcription:
                 raise BadMessage(message, field="format", allowed="json")
             told = transcribe(self.engine, upload.file, asked)
             resources.push_async_callback(told.aclose)
-            return await event_stream(request, told, Encoder(asked).encode, _error_event)
+            return await event_stream(request, told, Encoder(asked).encode, error_event)
         whole = transcribe_whole(self.engine, upload.file, asked)
         text, media_type = render(await unless_gone(request, whole), options.format)
         return Response(text, media_type=media_type)
@@ -139,11 +139,11 @@ def checked(model: type[Fields], given: dict[str, Any]) -> Fields:
 
 
 def refusal(error: TranscriptionError) -> Response:
-    body: ErrorJson = {"error": _explain(error)}
+    body: ErrorJson = {"error": explain(error)}
     return JSONResponse(body, error.http_status)
 
 
-def _explain(error: TranscriptionError) -> ProblemJson:
+def explain(error: TranscriptionError) -> ProblemJson:
     return {
         "code": error.code,
         "message": error.message,
@@ -171,8 +171,8 @@ class Encoder:
                 yield _event("done", as_json(item))
 
 
-def _error_event(error: TranscriptionError) -> ServerSentEvent:
-    return _event("error", _explain(error))
+def error_event(error: TranscriptionError) -> ServerSentEvent:
+    return _event("error", explain(error))
 
 
 def _event(name: str, data: Mapping[str, object]) -> ServerSentEvent:

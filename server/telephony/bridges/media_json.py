@@ -1,0 +1,206 @@
+"""Twilio's Media Streams and its dialects (SignalWire, Telnyx, Plivo, Exotel): JSON with base64.
+
+https://www.twilio.com/docs/voice/media-streams/websocket-messages. The dialects are told apart by
+how they name the ids in `start`. None has a place for text.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from server.protocols import messages
+from server.protocols.base import Audio, Command, Handshake, Message, Start, Stop
+from server.telephony.bridge import ID_LENGTH_MAX, METADATA_LENGTH_MAX, Call, Digit, Heard
+from streaming.errors import BadMessage, TranscriptionError
+from streaming.events import Event
+from streaming.options import RATE_MAX, RATE_MIN, AudioFormat, Encoding, SessionOptions
+from streaming.placement import Placement
+
+TRACKS: Final = ("inbound", "outbound")
+# By the name of the call's id in `start`.
+BRIDGES: Final = {
+    "callSid": "twilio",
+    "call_control_id": "telnyx",
+    "callId": "plivo",
+    "call_sid": "exotel",
+}
+ENCODINGS: Final[Mapping[str, Encoding]] = {
+    "audio/x-mulaw": "mulaw",
+    "pcmu": "mulaw",
+    "audio/x-alaw": "alaw",
+    "pcma": "alaw",
+    "audio/x-l16": "pcm_s16le",
+    "l16": "pcm_s16le",
+    "base64": "pcm_s16le",  # Exotel's
+}
+CHUNK_SECONDS_MAX: Final = 10
+TIMESTAMP_LENGTH_MAX: Final = 16
+
+
+class MediaJson:
+    paths: ClassVar[tuple[str, ...]] = (
+        "/telephony/twilio",
+        "/telephony/signalwire",
+        "/telephony/telnyx",
+        "/telephony/plivo",
+        "/telephony/exotel",
+    )
+    subprotocol: ClassVar[None] = None
+    beat_seconds: ClassVar[float] = 0.0
+
+    def __init__(self, handshake: Handshake) -> None:
+        self.query = handshake.query
+        self.options = handshake.options
+        self.call: Call | None = None
+        self.audio = AudioFormat()
+        self.placement: Placement | None = None
+        self.ignored = 0
+
+    # ---- in
+
+    def decode(self, message: Message) -> Iterable[Heard]:
+        try:
+            if isinstance(message, bytes):
+                raise BadMessage("a binary message")
+            fields = messages.read(message)
+        except BadMessage:
+            self.ignored += 1
+            return ()
+        match fields.get("event"), self.placement:
+            case "media", Placement() as placement:
+                return self._media(placement, fields.get("media"))
+            case "start", None:
+                return [self._start(fields)]
+            case "dtmf", Placement():
+                return self._digit(fields.get("dtmf"))
+            case "stop", Placement():
+                return [*self.rest(), Stop()]
+            case (("connected" | "mark" | "clear" | "error" | "playedStream" | "clearedAudio"), _):
+                return ()
+        self.ignored += 1
+        return ()
+
+    def _start(self, fields: dict[str, Any]) -> Start:
+        start = fields.get("start")
+        if not isinstance(start, dict):
+            raise BadMessage("start: is missing", field="start", allowed="an object")
+        key = next((name for name in BRIDGES if isinstance(start.get(name), str)), "")
+        if not key or not start[key]:
+            raise BadMessage("start: has no call", field="start", allowed=", ".join(BRIDGES))
+        self.audio = _format(start, self._tracks(start))
+        custom = start.get("customParameters", start.get("custom_parameters"))
+        custom = custom if isinstance(custom, dict) else {}
+        url = custom.get("webhook_url")
+        self.call = Call(
+            id=start[key][:ID_LENGTH_MAX],
+            bridge=BRIDGES[key],
+            tracks=self._tracks(start),
+            metadata=_metadata(fields, start),
+            webhook_url=url if isinstance(url, str) else "",
+        )
+        audio = self.audio
+        self.placement = Placement(audio.encoding, audio.sample_rate, audio.channels)
+        return Start(audio, _options(self.options, custom))
+
+    def _tracks(self, start: Mapping[str, Any]) -> tuple[str, ...]:
+        """Telnyx does not say which ones will come."""
+        tracks = start.get("tracks")
+        named = tuple(map(_track, tracks)) if isinstance(tracks, list) else TRACKS
+        known = tuple(track for track in TRACKS if track in named)
+        return known or TRACKS
+
+    def _media(self, placement: Placement, media: Any) -> Iterator[Command]:
+        assert self.call is not None
+        try:
+            data = base64.b64decode(media["payload"], validate=True)
+            track = self.call.tracks.index(_track(media.get("track", self.call.tracks[0])))
+            at = _position(media.get("timestamp"), self.audio.sample_rate)
+        except (KeyError, TypeError, ValueError, AttributeError, binascii.Error):
+            self.ignored += 1
+            return
+        width = placement.width
+        if len(data) % width or len(data) > CHUNK_SECONDS_MAX * self.audio.sample_rate * width:
+            self.ignored += 1
+            return
+        if width == 2 and self.query.get("byte_order") == "big":
+            data = np.frombuffer(data, "<i2").byteswap().tobytes()
+        placement.put(track, data, at)
+        for part in placement.ready():
+            yield Audio(part)
+
+    def _digit(self, dtmf: Any) -> Iterable[Digit]:
+        if isinstance(dtmf, dict) and isinstance(dtmf.get("digit"), str):
+            return [Digit(dtmf["digit"][:1], _track(dtmf.get("track", "")))]
+        self.ignored += 1
+        return ()
+
+    def rest(self) -> Iterable[Command]:
+        return () if self.placement is None else map(Audio, self.placement.rest())
+
+    def faults(self) -> Mapping[str, int]:
+        mended = {} if self.placement is None else asdict(self.placement.mended)
+        return {"ignored": self.ignored, **mended}
+
+    # ---- out
+
+    def reply(self, event: Event) -> Iterable[Message]:
+        return ()
+
+    def refuse(self, error: TranscriptionError) -> Iterable[Message]:
+        return ()
+
+    def beat(self) -> Iterable[Message]:
+        return ()
+
+
+def _track(name: Any) -> str:
+    return str(name).removesuffix("_track")
+
+
+def _format(start: Mapping[str, Any], tracks: tuple[str, ...]) -> AudioFormat:
+    given = start.get("mediaFormat", start.get("media_format"))
+    given = given if isinstance(given, dict) else {}
+    encoding = str(given.get("encoding", "audio/x-mulaw")).lower()
+    if encoding not in ENCODINGS:
+        allowed = ", ".join(ENCODINGS)
+        message = f"media_format.encoding: {encoding!r:.60} is not allowed"
+        raise BadMessage(message, field="media_format.encoding", allowed=allowed)
+    said = str(given.get("sampleRate", given.get("sample_rate", 8000)))
+    rate = int(said) if said.isdecimal() and len(said) < 7 else 0
+    if not RATE_MIN <= rate <= RATE_MAX:
+        message = f"media_format.sample_rate: {said!r:.60} is not allowed"
+        allowed = f"{RATE_MIN} to {RATE_MAX}"
+        raise BadMessage(message, field="media_format.sample_rate", allowed=allowed)
+    return AudioFormat(encoding=ENCODINGS[encoding], sample_rate=rate, channels=len(tracks))
+
+
+def _position(timestamp: Any, sample_rate: int) -> int | None:
+    """ms, mostly as text, in samples. Raises ValueError."""
+    if timestamp is None:
+        return None
+    text = str(timestamp)
+    if not text.isdecimal() or len(text) > TIMESTAMP_LENGTH_MAX:
+        raise ValueError
+    return int(text) * sample_rate // 1000
+
+
+def _options(options: SessionOptions, custom: Mapping[str, Any]) -> SessionOptions:
+    language = custom.get("language")
+    if not isinstance(language, str):
+        return options
+    language = None if language == "auto" else language
+    return options.model_copy(update={"language": language})
+
+
+def _metadata(fields: Mapping[str, Any], start: Mapping[str, Any]) -> dict[str, Any]:
+    """All that `start` says of the call, unless it is too long to be kept."""
+    formal = {"mediaFormat", "media_format", "tracks"}
+    said = {name: value for name, value in start.items() if name not in formal}
+    if "stream_id" in fields:  # Telnyx's
+        said["stream_id"] = fields["stream_id"]
+    return said if len(json.dumps(said)) <= METADATA_LENGTH_MAX else {}

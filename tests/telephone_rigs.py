@@ -1,0 +1,134 @@
+"""Telephone systems for tests: what carriers send, over real sockets, at the pace of a call."""
+
+import asyncio
+import base64
+import json
+import uuid
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from tests.encodings import encoded, samples
+from tests.wire import PATIENCE, Client, connected
+
+CHUNK = 160  # bytes of 20 ms of μ-law
+CHUNK_SECONDS = 0.02
+LOUD = 0.02
+SILENCE = b"\xff" * 8000 * 2  # two seconds of μ-law
+
+Message = dict[str, Any]
+
+
+def mulaw(pcm: bytes) -> bytes:
+    """pcm_s16le at 16 kHz as a telephone sends it, with the silence in which a sentence ends."""
+    return encoded(samples(pcm), "mulaw", 8000) + SILENCE
+
+
+def unfinished(pcm: bytes) -> bytes:
+    """The same, cut off as soon as the last word is said."""
+    sound = samples(pcm)
+    loud = np.flatnonzero(np.abs(sound) > LOUD)
+    return encoded(sound[: loud[-1] + 1], "mulaw", 8000)
+
+
+def new_id() -> str:
+    return "CA" + uuid.uuid4().hex
+
+
+def start(call: str, *tracks: str, **custom: str) -> Message:
+    """Twilio's, as its documentation shows it."""
+    return {
+        "event": "start",
+        "sequenceNumber": "1",
+        "streamSid": "MZ1",
+        "start": {
+            "accountSid": "AC1",
+            "streamSid": "MZ1",
+            "callSid": call,
+            "tracks": list(tracks or ("inbound",)),
+            "customParameters": custom,
+            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+        },
+    }
+
+
+def chunks(audio: bytes, track: str = "inbound", first_ms: int = 0) -> Iterator[Message]:
+    """As Twilio's `media`: numbers are text."""
+    for number, at in enumerate(range(0, len(audio), CHUNK), 1):
+        yield {
+            "event": "media",
+            "sequenceNumber": str(number + 1),
+            "streamSid": "MZ1",
+            "media": {
+                "track": track,
+                "chunk": str(number),
+                "timestamp": str(first_ms + at // 8),
+                "payload": base64.b64encode(audio[at : at + CHUNK]).decode(),
+            },
+        }
+
+
+def stop(call: str) -> Message:
+    return {"event": "stop", "streamSid": "MZ1", "stop": {"accountSid": "AC1", "callSid": call}}
+
+
+class Carrier:
+    """The carrier's side of a stream."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    async def say(self, *messages: Message) -> None:
+        for message in messages:
+            await self.socket.send(json.dumps(message))
+
+    async def begin(self, call: str, *tracks: str, **custom: str) -> None:
+        await self.say({"event": "connected", "protocol": "Call", "version": "1.0.0"})
+        await self.say(start(call, *tracks, **custom))
+
+    async def play(self, *streams: Iterable[Message], pace: float = CHUNK_SECONDS) -> None:
+        """Chunks of all streams side by side, a round of them each `pace` seconds."""
+        clock = asyncio.get_running_loop()
+        began = clock.time()
+        for number, round_of_chunks in enumerate(zip(*streams, strict=True)):
+            await asyncio.sleep(max(0.0, began + number * pace - clock.time()))
+            await self.say(*round_of_chunks)
+
+    def reset(self) -> None:
+        """As a machine does that has died and come back."""
+        self.socket.transport.abort()
+
+    async def closed(self) -> int | None:
+        async with asyncio.timeout(PATIENCE):
+            await self.socket.wait_closed()
+        return self.socket.close_code
+
+
+@asynccontextmanager
+async def carrier(
+    url: str, path: str = "/telephony/twilio", subprotocols: Sequence[str] = (), **options: Any
+) -> AsyncIterator[Carrier]:
+    address = url.replace("http", "ws", 1) + path
+    offered = [Subprotocol(name) for name in subprotocols] or None
+    async with connect(
+        address, compression=None, close_timeout=5, subprotocols=offered, **options
+    ) as socket:
+        yield Carrier(socket)
+
+
+@asynccontextmanager
+async def reading(url: str, call: str, query: str = "", **options: Any) -> AsyncIterator[Client]:
+    """Somebody who reads a call."""
+    async with connected(url, path=f"/v1/calls/{call}", query=query, **options) as reader:
+        yield reader
+
+
+async def ended(reader: Client) -> None:
+    """The call is over and the reader has been told all of it."""
+    await reader.closed()
+    assert reader.close_code == 1000, (reader.close_code, reader.events[-2:])
+    assert reader.events[-1]["type"] in ("call", "done")

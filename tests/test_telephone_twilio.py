@@ -1,0 +1,150 @@
+"""Calls by Twilio's Media Streams, over real sockets."""
+
+import time
+
+import pytest
+
+from tests.conftest import Recording
+from tests.telephone_rigs import (
+    CHUNK,
+    carrier,
+    chunks,
+    ended,
+    mulaw,
+    new_id,
+    reading,
+    stop,
+    unfinished,
+)
+
+END_SECONDS_MAX = 2.0  # from the end of a call to its last final
+
+
+async def test_a_call_is_read_by_who_came_before_it(
+    server_url: str, speech: list[Recording]
+) -> None:
+    call = new_id()
+    async with reading(server_url, call) as reader, carrier(server_url) as twilio:
+        await reader.wait_for("call")
+        await twilio.begin(call, agent="Ada")
+        await twilio.play(chunks(mulaw(speech[0].pcm)))
+        await reader.wait_for("final")
+        await twilio.say(stop(call))
+        await ended(reader)
+        assert await twilio.closed() == 1000
+    assert reader.text() == speech[0].text
+    states = reader.of("call")
+    assert [state["state"] for state in states] == ["waiting", "live", "ended"]
+    assert states[1]["metadata"]["customParameters"] == {"agent": "Ada"}
+    assert states[1]["tracks"] == ["inbound"]
+    assert {event["track"] for event in reader.of("final")} == {"inbound"}
+    assert len(reader.of("partial")) > 3
+
+
+async def test_who_comes_after_the_call_reads_its_finals(
+    server_url: str, speech: list[Recording]
+) -> None:
+    call = new_id()
+    async with carrier(server_url) as twilio:
+        await twilio.begin(call)
+        await twilio.play(chunks(mulaw(speech[0].pcm)), pace=0.002)
+        await twilio.say(stop(call))
+        await twilio.closed()
+    async with reading(server_url, call) as reader:
+        await ended(reader)
+    assert reader.kinds == ["call", "final", "done"]
+    assert reader.text() == speech[0].text
+    async with reading(server_url, call, "?after=1") as again:
+        await ended(again)
+    assert again.kinds == ["call", "done"]
+
+
+async def test_two_tracks_are_two_channels(server_url: str, speech: list[Recording]) -> None:
+    call = new_id()
+    first, second = (mulaw(speech[n].pcm) for n in (0, 1))
+    length = max(len(first), len(second))
+    first, second = (audio.ljust(length, b"\xff") for audio in (first, second))
+    async with reading(server_url, call) as reader, carrier(server_url) as twilio:
+        await reader.wait_for("call")
+        await twilio.begin(call, "inbound", "outbound")
+        await twilio.play(chunks(first), chunks(second, "outbound"))
+        await twilio.say(stop(call))
+        await ended(reader)
+    assert [reader.text(0), reader.text(1)] == [speech[0].text, speech[1].text]
+    assert {(f["channel"], f["track"]) for f in reader.of("final")} == {
+        (0, "inbound"),
+        (1, "outbound"),
+    }
+
+
+async def test_swapped_and_repeated_chunks_are_put_right(
+    server_url: str, speech: list[Recording]
+) -> None:
+    call = new_id()
+    media = list(chunks(mulaw(speech[0].pcm)))
+    for number in range(1, len(media) - 1, 7):
+        media[number], media[number + 1] = media[number + 1], media[number]
+    media = [chunk for number, chunk in enumerate(media) for _ in range(1 + (number % 5 == 0))]
+    async with reading(server_url, call) as reader, carrier(server_url) as twilio:
+        await reader.wait_for("call")
+        await twilio.begin(call)
+        await twilio.play(media, pace=0.01)
+        await twilio.say(stop(call))
+        await ended(reader)
+    assert reader.text() == speech[0].text
+    received = reader.account["received"]
+    assert abs(received - 2 * len(mulaw(speech[0].pcm))) < 2 * CHUNK
+
+
+async def test_what_is_lost_becomes_silence(server_url: str, speech: list[Recording]) -> None:
+    call = new_id()
+    audio = mulaw(speech[0].pcm)
+    media = [*chunks(audio), *chunks(audio, first_ms=60_000)]  # nothing at all for long
+    async with reading(server_url, call) as reader, carrier(server_url) as twilio:
+        await reader.wait_for("call")
+        await twilio.begin(call)
+        await twilio.play(media, pace=0.002)
+        await twilio.say(stop(call))
+        await ended(reader)
+    one, two = reader.finals()
+    assert one["text"] == two["text"] == speech[0].text
+    assert two["start"] - one["start"] == pytest.approx(60, abs=0.1)
+
+
+@pytest.mark.parametrize("end", ["stop", "close", "reset"])
+async def test_however_a_call_ends_its_last_final_comes(
+    server_url: str, speech: list[Recording], end: str
+) -> None:
+    call = new_id()
+    audio = unfinished(speech[0].pcm)
+    async with reading(server_url, call) as reader, carrier(server_url) as twilio:
+        await reader.wait_for("call")
+        await twilio.begin(call)
+        await twilio.play(chunks(audio))
+        began = time.monotonic()
+        match end:
+            case "stop":
+                await twilio.say(stop(call))
+            case "close":
+                await twilio.socket.close()
+            case "reset":
+                twilio.reset()
+        await ended(reader)
+        assert time.monotonic() - began < END_SECONDS_MAX
+    assert reader.text() == speech[0].text
+    assert reader.finals()[-1]["reason"] == "stop"
+
+
+async def test_a_pause_in_which_nothing_is_sent_ends_a_sentence(
+    server_url: str, speech: list[Recording]
+) -> None:
+    call = new_id()
+    async with reading(server_url, call) as reader, carrier(server_url) as twilio:
+        await reader.wait_for("call")
+        await twilio.begin(call)
+        await twilio.play(chunks(unfinished(speech[0].pcm)))
+        final = await reader.wait_for("final")
+        assert final["text"] == speech[0].text
+        assert final["reason"] == "finalize"
+        await twilio.say(stop(call))
+        await ended(reader)
