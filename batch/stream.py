@@ -247,6 +247,8 @@ class Stream:
             source.abandon()
         if self.spool is not None:
             self.spool.close()
+        for session in self.sessions:
+            session.buffer.clear()  # whoever still holds the stream does not hold its audio
         self.owner.forget(self)
         self.told.set()
         self.moved.set()

@@ -1,5 +1,6 @@
 """Routes and lifespan, nothing else."""
 
+import asyncio
 import contextlib
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,6 +24,7 @@ from server.access.reach import reach_of
 from server.closing import turn_away
 from server.config import Config
 from server.connection import Connection
+from server.memory import tidy_up
 from server.metrics import Metrics
 from server.openapi import document
 from server.protocols import PROTOCOLS
@@ -96,7 +98,9 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
             # of it again, and hold everything up for 50 to 100 ms each time.
             gc.collect()
             gc.freeze()
+            tidying = asyncio.create_task(tidy_up(engine))
             yield
+            tidying.cancel()
             await webhooks.close()
 
     calls = Calls(config.telephony)

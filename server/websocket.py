@@ -78,6 +78,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.ear = self.nap = None
         self.gone.set()
 
     def data_received(self, data: bytes) -> None:

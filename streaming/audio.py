@@ -147,6 +147,11 @@ class AudioBuffer:
         at = self.offset - self.start
         return self.room[at + start : at + end].copy()
 
+    def clear(self) -> None:
+        """Forget everything, and the room for it."""
+        self.room = np.empty(0, np.int16)
+        self.offset, self.start = 0, self.end
+
     def forget(self, before: int) -> None:
         before = min(before, self.end)
         if before > self.start:

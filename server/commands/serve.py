@@ -41,10 +41,12 @@ def serve(config: Config) -> int:
     from server.app import create_app
     from server.draining import DrainingServer
     from server.http import HEAD_BYTES_MAX, BoundedHttp
+    from server.memory import bound_arenas
     from server.metrics import Metrics
     from server.tls import address_of
     from server.websocket import BoundedWebSocket
 
+    bound_arenas()
     keyring = keyring_of(config)
     keyring.read()
     check_reach(config, keyring)
