@@ -17,6 +17,7 @@ class Network:
         self.port = port
         self.url = ""
         self.writers: set[asyncio.StreamWriter] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
         self.accepted = 0
         self.down = False  # who connects is hung up on
         self.silent: set[str] = set()  # directions in which nothing arrives: "up", "down"
@@ -33,6 +34,10 @@ class Network:
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         if self.down:
             writer.transport.abort()
             return
@@ -79,3 +84,4 @@ async def network(url: str) -> AsyncIterator[Network]:
     finally:
         server.close()
         found.cut()
+        await asyncio.gather(*found.tasks)
