@@ -44,9 +44,7 @@ class Engine:
         self.options = options
         self.observer = observer or Unobserved()
         self.vad = Vad()
-        self.scheduler = Scheduler(
-            backend.joins, options.batch_max or backend.batch_max, options.file_age_seconds_max
-        )
+        self.scheduler = Scheduler(backend.joins, backend.batch_max, options.file_age_seconds_max)
         self.cadence = Cadence(options, backend.lanes)
         self.capacity = Capacity(options, backend.lanes, cores(), self.scheduler.batch_max)
         self.meter = Meter(self.capacity, self._live)
@@ -74,6 +72,8 @@ class Engine:
         if self.options.warm_up:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self.decode_threads, self.backend.warm_up)
+        batch_max = self.options.batch_max or self.backend.batch_max
+        self.scheduler.batch_max = self.capacity.batch_max = batch_max
         self.capacity.cost = self.backend.cost
         for run in (self.score_forever(), self.decode_forever(), self.meter.run(self.vad_thread)):
             self._hold(asyncio.create_task(run))

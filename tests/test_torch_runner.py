@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from batch.backends.base import Task
+from batch.backends.torch_plan import POOLS, SLOTS_MIN, fitting_pools
+from batch.backends.torch_row import Row
 from batch.backends.torch_runner import Pool, Runner
 from batch.backends.torch_whisper import TorchWhisperBackend
 from batch.engine import Engine
@@ -66,7 +68,7 @@ def test_a_short_text_joins_and_leaves_while_a_long_one_is_written(
 ) -> None:
     answered: list[str] = []
     joined: list[Future[Hypothesis]] = []
-    steps = pools(torch_backend)[0].steps
+    steps = pools(torch_backend)[-1].steps
     write = steps.write
 
     def writing(rows: int, text: int) -> tuple[Tensor, Tensor]:
@@ -122,10 +124,17 @@ def test_files_leave_half_of_the_slots_to_live_streams(torch_backend: TorchWhisp
     assert pool.takes(live)
 
 
-def task_row(backend: TorchWhisperBackend, wanted: Task) -> Any:
-    from batch.backends.torch_row import Row
-
+def task_row(backend: TorchWhisperBackend, wanted: Task) -> Row:
     return Row(wanted, backend.vocabulary)
+
+
+def test_slots_are_as_many_as_fit_into_the_memory(torch_backend: TorchWhisperBackend) -> None:
+    network = runner(torch_backend).network
+    each = 4 * 2 * 4 * 128  # float32 keys and values of 4 layers
+    whole = sum(slots * each * (449 + positions) for slots, positions in POOLS)
+    assert fitting_pools(network, whole) == POOLS
+    assert [slots for slots, _ in fitting_pools(network, whole // 2)] == [128, 32, 32]
+    assert [slots for slots, _ in fitting_pools(network, 0)] == [SLOTS_MIN] * len(POOLS)
 
 
 def test_a_batch_that_is_too_large_for_the_memory_is_halved(

@@ -51,7 +51,7 @@ class Backend(Protocol):
 
     @property
     def batch_max(self) -> int:
-        """Requests of one batch, at most."""
+        """Requests of one batch, at most; measured at warm-up, where it depends on the device."""
 
     @property
     def window_seconds_max(self) -> float:

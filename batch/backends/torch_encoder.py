@@ -10,10 +10,9 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from batch.backends.mel import FRAME
-from batch.backends.torch_graphs import Fetched, Graphs, fitting, sent
+from batch.backends.torch_graphs import Fetched, Graphs, fitting, put, staged
 from batch.backends.torch_mel import LogMel
 from batch.backends.torch_network import Cache, Network
 from batch.backends.windows import FRAMES_FULL
@@ -51,16 +50,18 @@ class Encoder:
     ) -> Fetched:
         """Encode windows of `frames` mel frames into slots; the result says when that is done.
 
-        Raises torch.OutOfMemoryError."""
+        Raises torch.OutOfMemoryError.
+        """
         batch = min(fitting(BATCHES, len(windows)), self.rows_max(frames))
+        count = batch * frames * FRAME
+        audio = staged(count, torch.float32, self.network.device)
+        rows = audio.numpy().reshape(batch, -1)
+        ends = [min(len(window), frames * FRAME) for window in windows]
+        for row, end, window in zip(rows, ends, windows, strict=False):
+            row[:end], row[end:] = window[:end], 0
+        rows[len(windows) :] = 0
         with self.beside():
-            ends = [min(len(window), frames * FRAME) for window in windows]
-            audio = np.zeros((batch, frames * FRAME), np.float32)
-            for row, (window, end) in enumerate(zip(windows, ends, strict=True)):
-                audio[row, :end] = window[:end]
-            self.audio[: audio.size].copy_(
-                sent(audio.reshape(-1), self.network.device), non_blocking=True
-            )
+            self.audio[:count].copy_(audio, non_blocking=True)
             self._place(ends, slots, batch, cache.slots)
             self.graphs.run(*self._work(cache, batch, frames))
             return Fetched(self.input[:1])
@@ -74,15 +75,12 @@ class Encoder:
 
     def _place(self, ends: Sequence[int], slots: Sequence[int], batch: int, nobody: int) -> None:
         empty = batch - len(ends)
-        flat = [*ends, *[0] * empty, *slots, *[nobody] * empty]
-        self.input[: 2 * batch].copy_(sent(flat, self.network.device), non_blocking=True)
+        put([*ends, *[0] * empty, *slots, *[nobody] * empty], self.input)
 
-    def _work(self, cache: Cache, batch: int, frames: int) -> tuple[Hashable, Callable[[], Tensor]]:
-        def work() -> Tensor:
+    def _work(self, cache: Cache, batch: int, frames: int) -> tuple[Hashable, Callable[[], None]]:
+        def work() -> None:
             audio = self.audio[: batch * frames * FRAME].view(batch, frames * FRAME)
             ends, slots = self.input[: 2 * batch].view(2, batch).unbind()
-            encoded = self.network.encode(self.log_mel(audio, ends))
-            self.network.remember(encoded, cache, slots)
-            return encoded
+            self.network.remember(self.network.encode(self.log_mel(audio, ends)), cache, slots)
 
         return (id(cache), batch, frames), work

@@ -1,5 +1,6 @@
 """Work on a GPU without the host in its way: CUDA graphs, and copies that nobody waits for."""
 
+import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
@@ -7,6 +8,8 @@ import torch
 from torch import Tensor
 
 Out = TypeVar("Out")
+
+logger = logging.getLogger("batch.backends.torch")
 
 
 class Graphs:
@@ -17,16 +20,25 @@ class Graphs:
         self.captured: dict[Hashable, tuple[Any, Any]] = {}
         self.memory = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
 
-    def capture(self, name: Hashable, work: Callable[[], Out]) -> None:
+    def capture(self, name: Hashable, work: Callable[[], object]) -> None:
+        """On the current stream, which must not be the default one. What cannot be captured runs as
+        it is written, and the log says so."""
         if self.memory is None:
-            work()
             return
         for _ in range(2):  # libraries choose and load their kernels
             work()
         torch.cuda.current_stream().synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.memory, stream=torch.cuda.current_stream()):
-            out = work()
+        try:
+            # Unlike `torch.cuda.graph`, without collecting garbage each time.
+            graph.capture_begin(pool=self.memory, capture_error_mode="thread_local")
+            try:
+                out = work()
+            finally:
+                graph.capture_end()
+        except RuntimeError as error:
+            logger.warning("no CUDA graph of %s: %s", name, error)
+            return
         self.captured[name] = (graph, out)
 
     def run(self, name: Hashable, work: Callable[[], Out]) -> Out:
@@ -61,12 +73,17 @@ class Fetched:
         return self.tensors
 
 
-def sent(values: Any, device: torch.device) -> Tensor:
-    """Host → device, without waiting for it."""
-    tensor = torch.as_tensor(values)
-    if device.type != "cuda":
-        return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
+def staged(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Memory of the host to write into, of which `copy_` to the device need not be waited for."""
+    return torch.empty(size, dtype=dtype, pin_memory=device.type == "cuda")
+
+
+def put(values: Sequence[int], into: Tensor) -> Tensor:
+    """The beginning of `into`, which holds integers now, without waiting for the device."""
+    place = into[: len(values)]
+    source = staged(len(values), torch.long, into.device)
+    source.numpy()[:] = values
+    return place.copy_(source, non_blocking=True)
 
 
 def fitting(sizes: Sequence[int], wanted: int) -> int:

@@ -146,7 +146,7 @@ class Network:
             parts = linear(encoded, *layer.cross)
             both = parts.view(batch, count, 2, self.shape.decoder_heads, -1)
             keys[slots, :count], values[slots, :count] = both[:, :, 0], both[:, :, 1]
-        cache.lengths[slots] = count
+        cache.lengths.index_fill_(0, slots, count)
 
     def decode(
         self,

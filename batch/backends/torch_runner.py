@@ -12,40 +12,38 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from batch.backends.base import Task
 from batch.backends.hypotheses import language_of
+from batch.backends.mel import FRAME
+from batch.backends.rehearsal import best_batch, ran_out
 from batch.backends.tokens import Vocabulary
 from batch.backends.torch_align import Aligned, attended, starts
-from batch.backends.torch_encoder import Encoder
+from batch.backends.torch_encoder import BATCHES, Encoder
 from batch.backends.torch_graphs import Fetched, Graphs
 from batch.backends.torch_network import Cache, Network
+from batch.backends.torch_plan import Plan
 from batch.backends.torch_row import Row
 from batch.backends.torch_steps import ROWS, Beginning, Rules, Steps, drawn
+from batch.backends.windows import BUCKETS
 from streaming.events import Hypothesis, Kind
 
 logger = logging.getLogger("batch.backends.torch")
 
 ENCODED_AHEAD = 2  # batches that the encoder has before it
-READ_MAX = ROWS[-2]  # texts that are read between two tokens of the others
+# What is read between two tokens of the others: texts, and tokens of them.
+READ_MAX, READ_TOKENS_MAX = ROWS[-2], 2048
+READ_USUALLY = 32  # tokens of a text; more are not worth a graph
+TYPICAL = 600  # mel frames of a window
 
 Out = TypeVar("Out")
 See = Callable[[], None]  # what to do with what was fetched
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How much fits on a device. `pools`: slots and encoder positions, by positions; `frames_max`:
-    mel frames that are encoded at once."""
-
-    pools: tuple[tuple[int, int], ...]
-    frames_max: int
 
 
 class Pool:
@@ -99,7 +97,7 @@ class Pool:
         _do(seen)
 
     def _detect(self) -> None:
-        rows = _first(self.detecting)
+        rows = _first(self.detecting, lambda _: 1)
         if not rows:
             return
         sot = rows[0].vocabulary.sot
@@ -115,7 +113,7 @@ class Pool:
         self.unseen.append(see)
 
     def _read(self) -> None:
-        rows = _first(self.reading)
+        rows = _first(self.reading, lambda row: row.length)
         if not rows:
             return
         begun = self.steps.read(
@@ -159,10 +157,10 @@ class Pool:
     def _draw(self, row: Row, chosen: Tensor, logits: Tensor) -> None:
         found = drawn(logits, row.task.decode, row.text, self.steps.rules)
         chosen[:2] = found
-        self.steps.put(row.slot, found[0].long())
+        self.steps.replace(row.slot, found[0].long())
 
     def _watch(self) -> None:
-        rows = _first(self.watching)
+        rows = _first(self.watching, lambda row: len(row.whole))
         if not rows:
             return
         wholes = [row.whole for row in rows]
@@ -233,6 +231,25 @@ class Runner:
             self.given += rows
             self.changed.notify()
         return [row.answer for row in rows]
+
+    def prepare(self) -> None:
+        """On a GPU: find the best batch for the encoder, and capture what is common as graphs."""
+        if self.network.device.type == "cuda":
+            self.call(self._prepare)
+
+    def _prepare(self) -> None:
+        cache = self.pools[0].steps.cache
+        window = np.zeros(TYPICAL * FRAME, np.float32)
+
+        def encode(batch: int) -> None:
+            self.encoder.start(cache, [window] * batch, [cache.slots] * batch, TYPICAL).get()
+
+        self.encoder.frames_max = best_batch(BATCHES, encode) * TYPICAL
+        for frames in BUCKETS:
+            fitting = (p.steps.cache for p in self.pools if frames // 2 <= p.steps.cache.positions)
+            self.encoder.capture(next(fitting), frames)
+        for pool in self.pools:
+            pool.steps.capture(READ_MAX, READ_USUALLY)
 
     def call(self, job: Callable[[], Out]) -> Out:
         """Do something in the device's thread, between two turns."""
@@ -324,12 +341,14 @@ class Runner:
         frames = rows[0].frames
         try:
             fetched = self.encoder.start(pool.steps.cache, windows, slots, frames)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not ran_out(error):
+                raise
             self._too_many(pool, rows, error)
             return
         self.encoding.append((fetched, pool, rows))
 
-    def _too_many(self, pool: Pool, rows: list[Row], error: torch.OutOfMemoryError) -> None:
+    def _too_many(self, pool: Pool, rows: list[Row], error: RuntimeError) -> None:
         for row in rows:
             pool.release(row)
         if len(rows) == 1:
@@ -340,8 +359,16 @@ class Runner:
         self.waiting = rows + self.waiting
 
 
-def _first(queue: deque[Row]) -> list[Row]:
-    return [queue.popleft() for _ in range(min(len(queue), READ_MAX))]
+def _first(queue: deque[Row], tokens: Callable[[Row], int]) -> list[Row]:
+    """As many as are read at once."""
+    rows: list[Row] = []
+    longest = 0
+    while queue and len(rows) < READ_MAX:
+        longest = max(longest, tokens(queue[0]))
+        if rows and (len(rows) + 1) * longest > READ_TOKENS_MAX:
+            break
+        rows.append(queue.popleft())
+    return rows
 
 
 def _do(seen: Sequence[See]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from batch.backends.torch_graphs import Graphs, fitting, sent
+from batch.backends.torch_graphs import Graphs, fitting, put
 from batch.backends.torch_network import Cache, Network
 from streaming.events import Decode
 
@@ -49,7 +49,7 @@ class Beginning:
 class Begun(NamedTuple):
     chosen: Tensor  # [rows, 3]: the token, its log-probability, the probability of no speech
     languages: Tensor  # [rows, languages]: probabilities
-    logits: Tensor  # [rows, vocabulary], without what may not be written
+    logits: Tensor  # [rows, vocabulary], without what may not be written; until the next work
 
 
 class Watched(NamedTuple):
@@ -64,6 +64,9 @@ class Steps:
         self.network, self.cache, self.rules, self.graphs = network, cache, rules, graphs
         device = network.device
         self.input = torch.zeros(ROWS[-1] * (TOKENS[-1] + 4), dtype=torch.long, device=device)
+        # One for all graphs, which would keep one each.
+        size = (max(cache.slots, ROWS[-1]), len(network.words))
+        self.logits = torch.zeros(size, device=device)
         self.languages = torch.tensor(rules.languages, device=device)
         self.suppressed, self.suppressed_first = (
             self._forbidding(ids) for ids in (rules.suppressed, rules.suppressed_first)
@@ -104,7 +107,7 @@ class Steps:
         )
         return written
 
-    def put(self, slot: int, token: Tensor) -> None:
+    def replace(self, slot: int, token: Tensor) -> None:
         """Another token than the likeliest was chosen there."""
         self.cache.tokens[slot] = token
 
@@ -125,7 +128,7 @@ class Steps:
         flat += [*(int(b.goes_on) for b in beginnings), *empty]
         if len(flat) > len(self.input):
             raise ValueError(f"{rows} texts of {count} tokens do not fit")
-        self.input[: len(flat)].copy_(sent(flat, self.network.device), non_blocking=True)
+        put(flat, self.input)
 
     def _reading(self, rows: int, count: int, watching: bool) -> tuple[Hashable, Callable[[], Any]]:
         def work() -> Begun | Watched:
@@ -142,8 +145,12 @@ class Steps:
             row = torch.arange(rows, device=self.input.device)
             first = self.network.logits(decoded[row, starts])
             no_speech = first.softmax(-1)[:, self.rules.no_speech]
-            logits = self.network.logits(decoded[row, lengths - 1])
-            logits = logits + self.suppressed + self.suppressed_first
+            logits = self.logits[:rows]
+            torch.add(
+                self.network.logits(decoded[row, lengths - 1]),
+                self.suppressed + self.suppressed_first,
+                out=logits,
+            )
             token, log = _likeliest(logits)
             self.cache.tokens[slots] = token
             chosen = torch.stack([token.float(), log, no_speech], 1)
@@ -162,7 +169,8 @@ class Steps:
             cache = self.cache
             tokens, places = cache.tokens[:rows, None], cache.places[:rows, None]
             decoded, _ = self.network.decode(cache, None, tokens, places, text)
-            logits = self.network.logits(decoded[:, 0]) + self.suppressed
+            logits = self.logits[:rows]
+            torch.add(self.network.logits(decoded[:, 0]), self.suppressed, out=logits)
             token, log = _likeliest(logits)
             cache.tokens[:rows] = token
             cache.places[:rows] = (places[:, 0] + 1).clamp(max=cache.scrap)

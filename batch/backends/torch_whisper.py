@@ -5,27 +5,30 @@ decoder run as CUDA graphs, and a request joins what is being decoded at once (`
 """
 
 import json
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from batch.backends.base import ModelInfo, RequestCost, Task
+from batch.backends.rehearsal import least, noise
 from batch.backends.tokens import Vocabulary
+from batch.backends.torch_encoder import BATCHES
 from batch.backends.torch_network import Network, Shape
-from batch.backends.torch_runner import Plan, Runner
+from batch.backends.torch_plan import plan
+from batch.backends.torch_runner import TYPICAL, Runner
 from batch.backends.torch_steps import Rules
 from batch.models import ModelTraits
 from batch.options import ModelOptions
 from streaming.errors import EngineFailed
-from streaming.events import SAMPLE_RATE, Decode, Hypothesis, Kind
+from streaming.events import Decode, Hypothesis
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-POOLS_CPU = ((8, 750), (4, 1500))  # slots, positions
+# Batches that are on their way at once. A request is on its way for some ten steps, in which others
+# should be able to join.
+LANES, LANES_CPU = 8, 2
 
 
 class TorchWhisperBackend:
@@ -42,8 +45,9 @@ class TorchWhisperBackend:
         self.translates = traits.translates
         self.cost = RequestCost(0.0)
         self.full_seconds: float | None = 0.0 if traits.final_window == "full" else None
-        self.lanes = options.lanes or 2
-        self.batch_max = 8
+        on_cpu = info.device == "cpu"
+        self.lanes = options.lanes or (LANES_CPU if on_cpu else LANES)
+        self.batch_max = 4 if on_cpu else BATCHES[-1]  # on a GPU measured at warm-up
         said = generation(folder)
         self.vocabulary = Vocabulary(folder, is_multilingual=said["is_multilingual"])
         self.languages = self.vocabulary.languages
@@ -51,26 +55,31 @@ class TorchWhisperBackend:
         for device in devices(info.device):
             network = Network(folder, DTYPES[info.compute_type], device)
             rules = _rules(said, self.vocabulary, network.shape)
-            self.replicas.append(Runner(network, self.vocabulary, rules, Plan(POOLS_CPU, 6000)))
+            self.replicas.append(Runner(network, self.vocabulary, rules, plan(network)))
 
     def warm_up(self) -> None:
+        for runner in self.replicas:
+            runner.prepare()
+        if self.info.device != "cpu":
+            self.batch_max = self.replicas[0].encoder.rows_max(TYPICAL)
         language = "en" if "en" in self.languages else min(self.languages)
         for seconds in (2.0, self.window_seconds_max):
-            self._rehearse(seconds, language, full=False)
-        began = time.monotonic()
-        self._rehearse(4.0, language, full=False)
-        self.cost = RequestCost(time.monotonic() - began, 0.5)
+            self.decode([noise(seconds, language)])
+        self._calibrate(noise(4.0, language))
         if self.final_window == "auto":
-            self._rehearse(2.0, language, full=True)
-            began = time.monotonic()
-            self._rehearse(2.0, language, full=True)
-            self.full_seconds = time.monotonic() - began
+            full = noise(2.0, language, full=True)
+            self.decode([full])
+            self.full_seconds = least(lambda: self.decode([full]))
 
-    def _rehearse(self, seconds: float, language: str, *, full: bool) -> None:
-        rng = np.random.default_rng(0)
-        audio = rng.normal(0, 0.05, round(seconds * SAMPLE_RATE)).astype(np.float32)
-        decode = Decode(0, 0, 0, Kind.FINAL, 0, len(audio), language, full=full)
-        self.decode([Task(decode, audio)])
+    def _calibrate(self, task: Task) -> None:
+        """A lane's time for a request by itself, and what is left of that when all lanes are full:
+        they share the device."""
+        alone = least(lambda: self.decode([task]))
+        crowd = [task] * (self.batch_max * self.lanes)
+        each = least(lambda: self.decode(crowd)) / self.batch_max
+        full = self.batch_max
+        own = (each / alone - 1 / full) / (1 - 1 / full) if full > 1 else 1.0
+        self.cost = RequestCost(alone, 1 - min(max(own, 0.0), 1.0))
 
     def forget(self, stream: int) -> None:
         """Nothing is kept."""
