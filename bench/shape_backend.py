@@ -97,12 +97,13 @@ class ShapeBackend(WhisperBackend):
 
     def _align(
         self,
+        model: Any,
         batch: Sequence[Task],
         encoded: Any,
         languages: Sequence[tuple[str, float]],
         split: Sequence[list[Piece]],
     ) -> list[Any]:
-        real = super()._align(batch, encoded, languages, split)
+        real = super()._align(model, batch, encoded, languages, split)
         return [
             alignment and _alignment(self.speech.window(task.decode), task.decode.start)
             for task, alignment in zip(batch, real, strict=True)

@@ -17,14 +17,13 @@ from batch.backends.torch_row import Row
 from batch.backends.torch_runner import Pool, Runner
 from batch.backends.torch_whisper import TorchWhisperBackend
 from batch.engine import Engine
-from batch.options import EngineOptions
 from streaming.audio import to_float
 from streaming.events import SAMPLE_RATE, Decode, Final, Hypothesis, Kind, Partial, join
-from streaming.options import AudioFormat, SessionOptions
+from streaming.options import AudioFormat
 from tests.conftest import UNREFUSING, Recording
+from tests.test_engine import ENGLISH, SILENCE, pace, push, read
 
 SECONDS_MAX = 60
-SILENCE = bytes(32_000)
 
 
 def task(recording: Recording, number: int = 1, **fields: object) -> Task:
@@ -175,37 +174,34 @@ def test_a_fault_of_the_device_fails_what_was_on_it_and_nothing_else(
     assert said(torch_backend.start([task(speech[0])])) == [speech[0].text]
 
 
-async def transcribe(engine: Engine, pcm: bytes, lane: Any = "live") -> list[Any]:
-    stream = engine.open(AudioFormat(), SessionOptions(language="en"), lane=lane)
-    sender = asyncio.create_task(push(stream, pcm))
-    async with asyncio.timeout(SECONDS_MAX):
-        events = [event async for event in stream]
-    await sender
-    return events
-
-
-async def push(stream: Any, pcm: bytes) -> None:
-    for at in range(0, len(pcm), 1280):
-        await stream.room()
-        stream.feed(pcm[at : at + 1280])
-        await asyncio.sleep(0.005)
-    stream.close()
+def texts(events: list[Any]) -> str:
+    return " ".join(join(e.words) for e in events if isinstance(e, Final) and e.words)
 
 
 async def test_streams_and_files_share_the_engine(
     torch_backend: TorchWhisperBackend, speech: list[Recording]
 ) -> None:
     async with Engine(torch_backend, UNREFUSING) as engine:
-        heard = await asyncio.gather(
-            *(transcribe(engine, r.pcm + SILENCE) for r in speech),
-            transcribe(engine, speech[0].pcm, "file"),
-        )
-    texts = [
-        " ".join(join(e.words) for e in events if isinstance(e, Final) and e.words)
-        for events in heard
-    ]
-    assert texts == [*(r.text for r in speech), speech[0].text]
-    assert any(isinstance(e, Partial) for events in heard for e in events)
+        file = engine.open(AudioFormat(), ENGLISH, lane="file")
+        live = [engine.open(AudioFormat(), ENGLISH) for _ in speech]
+        senders = [push(s, r.pcm + SILENCE) for s, r in zip(live, speech, strict=True)]
+        sending = asyncio.gather(push(file, speech[0].pcm, frame=32_000), *senders)
+        heard = await asyncio.gather(*(read(stream) for stream in (file, *live)))
+        await sending
+    assert [texts(events) for events in heard] == [speech[0].text, *(r.text for r in speech)]
+
+
+async def test_partials_come_while_the_speaker_is_speaking(
+    torch_backend: TorchWhisperBackend, speech: list[Recording]
+) -> None:
+    async with Engine(torch_backend, UNREFUSING) as engine:
+        stream = engine.open(AudioFormat(), ENGLISH)
+        sender = asyncio.create_task(pace(stream, speech[0].pcm + SILENCE))
+        events = await read(stream)
+        await sender
+    kinds = [type(e) for e in events]
+    assert kinds.index(Partial) < kinds.index(Final)
+    assert texts(events) == speech[0].text
 
 
 async def test_a_request_that_failed_is_tried_again_alone(
@@ -214,15 +210,18 @@ async def test_a_request_that_failed_is_tried_again_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     steps = pools(torch_backend)[0].steps
-    read, failures = steps.read, [RuntimeError("once")]
+    working, failures = steps.read, [RuntimeError("once")]
 
     def breaking(*given: Any) -> Any:
         if failures:
             raise failures.pop()
-        return read(*given)
+        return working(*given)
 
-    async with Engine(torch_backend, EngineOptions(admit_by_load=False)) as engine:
+    async with Engine(torch_backend, UNREFUSING) as engine:
         monkeypatch.setattr(steps, "read", breaking)
-        events = await transcribe(engine, speech[0].pcm + SILENCE)
+        stream = engine.open(AudioFormat(), ENGLISH)
+        sender = asyncio.create_task(push(stream, speech[0].pcm + SILENCE))
+        events = await read(stream)
+        await sender
     assert not failures
-    assert [join(e.words) for e in events if isinstance(e, Final)] == [speech[0].text]
+    assert texts(events) == speech[0].text

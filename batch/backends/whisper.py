@@ -4,44 +4,39 @@ faster-whisper's `transcribe` is for one file at a time and keeps state in the m
 `encode`, `generate` and `align` of CTranslate2 are called directly.
 """
 
+import logging
 import os
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import ctranslate2
 import numpy as np
-import numpy.typing as npt
 
 from batch.backends.base import ModelInfo, RequestCost, Task
 from batch.backends.features import Features
 from batch.backends.hypotheses import Written, hypothesis, language_of
 from batch.backends.mel import FRAME
+from batch.backends.rehearsal import best_batch, least, noise, ran_out
 from batch.backends.tokens import Reader, Vocabulary, forced
+from batch.backends.whisper_replica import DeviceMel, HostMel, Replica, load
 from batch.backends.windows import BUCKETS, FRAMES_FULL, bucket, lengths
 from batch.backends.words import Piece, pieces
+from batch.devices import numbers_of
 from batch.models import ModelTraits
 from batch.options import ModelOptions
-from streaming.errors import EngineFailed
-from streaming.events import SAMPLE_RATE, Decode, Hypothesis, Kind
+from streaming.events import Decode, Hypothesis, Kind
 
 LANES_MAX = 8
-REHEARSALS = 3
+BATCHES = (4, 8, 16, 32, 64)  # of a GPU, to be tried at warm-up
+ROWS_MAX = 512  # what an operator may ask for
+
+logger = logging.getLogger("batch.backends.whisper")
 
 StorageView = ctranslate2.StorageView
 REHEARSAL = tuple(range(300, 308))  # tokens of some text
-
-
-def least(work: Callable[[], object]) -> float:
-    """Seconds of the quickest of a few runs."""
-    times = []
-    for _ in range(REHEARSALS):
-        began = time.monotonic()
-        work()
-        times.append(time.monotonic() - began)
-    return min(times)
 
 
 class WhisperBackend:
@@ -49,10 +44,13 @@ class WhisperBackend:
         self, folder: Path, info: ModelInfo, traits: ModelTraits, options: ModelOptions
     ) -> None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        on_cpu = info.device == "cpu"
         self.info = info
-        self.lanes = options.lanes or (min(cores, LANES_MAX) if on_cpu else 2)
-        self.batch_max = 8 if on_cpu else 32
+        devices = numbers_of(info.device)
+        on_cpu = info.device == "cpu"
+        # On a GPU two batches are in flight, so that it does not wait for the host.
+        self.lanes = options.lanes or (min(cores, LANES_MAX) if on_cpu else 2 * len(devices))
+        self.batch_max = 8 if on_cpu else BATCHES[-1]  # on a GPU measured at warm-up
+        self.rows_max = ROWS_MAX  # what fits into the memory
         self.window_seconds_max = traits.window_seconds_max
         self.file_window_seconds_max = traits.file_window_seconds_max
         self.final_window = traits.final_window
@@ -65,39 +63,41 @@ class WhisperBackend:
         self.keeps_context = traits.keeps_context
         self.translates = traits.translates
         self.beam_size = options.beam_size
-        try:
-            self.model = ctranslate2.models.Whisper(
-                str(folder),
-                device=info.device,
-                compute_type=info.compute_type,
-                # Few threads a call: decoding is many small steps, and threads that meet at each
-                # of them cost more than they bring. The lanes use the other cores.
-                intra_threads=options.threads or (max(cores // LANES_MAX, 1) if on_cpu else 4),
-                inter_threads=self.lanes,
+        each = -(-self.lanes // len(devices))
+        # Few threads a call: decoding is many small steps, and threads that meet at each of them
+        # cost more than they bring. The lanes use the other cores.
+        threads = options.threads or (max(cores // LANES_MAX, 1) if on_cpu else 4)
+        models = load(folder, info, intra_threads=threads, inter_threads=each)
+        self.model, mels = models[0], models[0].n_mels
+        self.features = Features(mels)
+        self.replicas = [
+            Replica(
+                model,
+                HostMel(self.features, mels) if on_cpu else DeviceMel(mels, f"cuda:{number}"),
             )
-        except (RuntimeError, ValueError) as error:
-            raise EngineFailed(f"the model in {folder} cannot be loaded: {error}") from error
-        self.features = Features(self.model.n_mels)
+            for model, number in zip(models, devices, strict=True)
+        ]
+        # Each as often as batches may be in flight there.
+        self.free: SimpleQueue[Replica] = SimpleQueue()
+        for lane in range(self.lanes):
+            self.free.put(self.replicas[lane % len(devices)])
         self.vocabulary = Vocabulary(folder, is_multilingual=self.model.is_multilingual)
         self.languages = self.vocabulary.languages
 
     def warm_up(self) -> None:
         language = "en" if "en" in self.languages else min(self.languages)
-        for seconds in (2.0, self.window_seconds_max):
-            self._rehearse(seconds, language, full=False)
+        for replica in self.replicas:
+            for seconds in (2.0, self.window_seconds_max):
+                # The first call of a shape is slow, and must not be a client's.
+                self._decode(replica, [noise(seconds, language)])
         self._calibrate(language)
+        if self.info.device != "cpu":
+            first, task = self.replicas[0], noise(4.0, language)
+            self.batch_max = best_batch(BATCHES, lambda size: self._decode(first, [task] * size))
         if self.final_window == "auto":
-            self._rehearse(2.0, language, full=True)
-            began = time.monotonic()
-            self._rehearse(2.0, language, full=True)
-            self.full_seconds = time.monotonic() - began
-
-    def _rehearse(self, seconds: float, language: str, *, full: bool) -> None:
-        """Decode noise: the first call of a shape is slow, and must not be a client's."""
-        rng = np.random.default_rng(0)
-        audio = rng.normal(0, 0.05, round(seconds * SAMPLE_RATE)).astype(np.float32)
-        decode = Decode(0, 0, 0, Kind.FINAL, 0, len(audio), language, full=full)
-        self.decode([Task(decode, audio)])
+            full = [noise(2.0, language, full=True)]
+            self.decode(full)
+            self.full_seconds = least(lambda: self.decode(full))
 
     def _calibrate(self, language: str) -> None:
         """Decoding two windows together spares most of the second one's steps, but both must be as
@@ -115,10 +115,11 @@ class WhisperBackend:
 
     def _time_encode(self, frames: int, rows: int = 1) -> float:
         mel = np.zeros((rows, self.model.n_mels, frames), np.float32)
-        return least(lambda: self._encode(mel))
+        return least(lambda: self._encode(self.model, mel))
 
     def _time_steps(self, prompt: list[int], rows: int) -> float:
-        encoded = self._encode(np.zeros((rows, self.model.n_mels, BUCKETS[2]), np.float32))
+        mel = np.zeros((rows, self.model.n_mels, BUCKETS[2]), np.float32)
+        encoded = self._encode(self.model, mel)
         return least(
             lambda: self.model.generate(
                 encoded, [prompt] * rows, beam_size=1, max_length=2 * len(prompt)
@@ -153,18 +154,36 @@ class WhisperBackend:
         return 1 if decode.kind is Kind.PARTIAL or decode.temperature else self.beam_size
 
     def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
+        replica = self.free.get()
+        out: list[Hypothesis] = []
+        try:
+            while len(out) < len(batch):
+                part = batch[len(out) : len(out) + self.rows_max]
+                try:
+                    out += self._decode(replica, part)
+                except RuntimeError as error:
+                    if len(part) == 1 or not ran_out(error):
+                        raise
+                    logger.warning("out of memory: a batch of %d is too large", len(part))
+                    self.rows_max = len(part) // 2
+        finally:
+            self.free.put(replica)
+        return out
+
+    def _decode(self, replica: Replica, batch: Sequence[Task]) -> list[Hypothesis]:
+        model = replica.model
         first = batch[0].decode
         longest = max(t.decode.end - t.decode.start for t in batch)
         frames = bucket(longest, first.full)
-        encoded = self._encode(self._mel(batch, frames))
-        languages = self._languages(batch, encoded)
+        encoded = self._encode(model, replica.mel(batch, frames))
+        languages = self._languages(model, batch, encoded)
         readers = [
             self.vocabulary.reader(k, t.decode.task)
             for (k, _), t in zip(languages, batch, strict=True)
         ]
         prompts = [self._prompt(r, t.decode) for r, t in zip(readers, batch, strict=True)]
         length, budget = lengths(first, longest, max(map(len, prompts)))
-        results = self.model.generate(
+        results = model.generate(
             encoded,
             prompts,
             beam_size=self._beams(first),
@@ -181,7 +200,7 @@ class WhisperBackend:
         texts = [[i for i in r.sequences_ids[0] if i < eot] for r in results]
         split = [pieces(reader, tokens) for reader, tokens in zip(readers, texts, strict=True)]
         aligned = (
-            self._align(batch, encoded, languages, split)
+            self._align(model, batch, encoded, languages, split)
             if any(t.decode.word_times for t in batch)
             else [None] * len(batch)
         )
@@ -192,32 +211,22 @@ class WhisperBackend:
             )
         ]
 
-    def _encode(self, mel: npt.NDArray[np.float32]) -> Any:
+    def _encode(self, model: Any, mel: Any) -> Any:
         """The encoder's output for mel [batch, mels, frames]."""
         if self.encodes_together or len(mel) == 1:
-            return self.model.encode(StorageView.from_array(mel))
-        rows = [self.model.encode(StorageView.from_array(mel[i : i + 1])) for i in range(len(mel))]
+            return model.encode(StorageView.from_array(mel))
+        rows = [model.encode(StorageView.from_array(mel[i : i + 1])) for i in range(len(mel))]
         return StorageView.from_array(np.concatenate([np.array(row) for row in rows]))
 
-    def _mel(self, batch: Sequence[Task], frames: int) -> npt.NDArray[np.float32]:
-        """Log-mel features, float32 [batch, mels, frames], padded with 0."""
-        out = np.zeros((len(batch), self.model.n_mels, frames), np.float32)
-        for row, task in enumerate(batch):
-            decode = task.decode
-            # A file's windows do not grow.
-            stream = None if decode.kind is Kind.FILE else decode.stream
-            mel = self.features.log_mel(task.audio, stream, decode.start)
-            count = min(mel.shape[1], frames)
-            out[row, :, :count] = mel[:, :count]
-        return out
-
-    def _languages(self, batch: Sequence[Task], encoded: Any) -> list[tuple[str, float]]:
+    def _languages(
+        self, model: Any, batch: Sequence[Task], encoded: Any
+    ) -> list[tuple[str, float]]:
         """Language and its probability of each row; what is given counts as certain."""
-        if not self.model.is_multilingual:
+        if not self.vocabulary.is_multilingual:
             return [("en", 1.0)] * len(batch)
         if all(t.decode.language for t in batch):
             return [(t.decode.language or "en", 1.0) for t in batch]
-        found = self.model.detect_language(encoded)
+        found = model.detect_language(encoded)
         return [
             language_of(task.decode, {token.strip("<|>"): p for token, p in ranked})
             for task, ranked in zip(batch, found, strict=True)
@@ -228,6 +237,7 @@ class WhisperBackend:
 
     def _align(
         self,
+        model: Any,
         batch: Sequence[Task],
         encoded: Any,
         languages: Sequence[tuple[str, float]],
@@ -244,7 +254,7 @@ class WhisperBackend:
         for kind in rows_by_kind:
             rows = [i for i, k in enumerate(kinds) if k == kind and split[i]]
             part = encoded if len(rows) == len(batch) else _rows(encoded, rows)
-            found = self.model.align(
+            found = model.align(
                 part,
                 self.vocabulary.reader(*kind).sot_sequence,
                 [[t for piece in split[i] for t in piece.tokens] for i in rows],
