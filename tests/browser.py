@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+import soxr
 from playwright.async_api import ConsoleMessage, Locator, Page, Request, async_playwright, expect
 
 from tests.conftest import ROOT, Recording
@@ -24,6 +26,7 @@ QUIET = [
     "--disable-quic",
     "--disable-sync",
 ]
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +68,8 @@ async def opened(
 
 def is_fault(message: ConsoleMessage) -> bool:
     """Chromium also writes down that a request was refused, which a test may have wanted."""
-    return message.type == "error" and not message.text.startswith("Failed to load resource")
+    wanted = ("Failed to load resource", "WebSocket connection to")
+    return message.type == "error" and not message.text.startswith(wanted)
 
 
 async def downloaded(page: Page, button: Locator) -> str:
@@ -83,14 +87,23 @@ def microphone(path: Path) -> tuple[str, ...]:
     )
 
 
-@pytest.fixture
-def voice(speech: list[Recording], tmp_path: Path) -> tuple[Path, str]:
-    """A sentence with enough silence after it that the browser's repetition does not disturb."""
-    recording = max((r for r in speech if len(r.pcm) < 150_000), key=lambda r: len(r.pcm))
-    path = tmp_path / "voice.wav"
+def spoken(path: Path, recording: Recording, rate: int = 16_000) -> Path:
+    """With enough silence after it that the browser's repetition does not disturb."""
+    pcm = np.frombuffer(bytes(16_000) + recording.pcm + bytes(32_000 * 20), np.int16)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(bytes(16_000) + recording.pcm + bytes(32_000 * 20))
-    return path, recording.text
+        file.setframerate(rate)
+        file.writeframes(soxr.resample(pcm, 16_000, rate).tobytes())
+    return path
+
+
+def sentence(speech: list[Recording]) -> Recording:
+    return max((r for r in speech if len(r.pcm) < 150_000), key=lambda r: len(r.pcm))
+
+
+@pytest.fixture
+def voice(speech: list[Recording], tmp_path: Path) -> tuple[Path, str]:
+    """A file for `microphone`, and what it says."""
+    recording = sentence(speech)
+    return spoken(tmp_path / "voice.wav", recording), recording.text

@@ -1,6 +1,6 @@
 /** The microphone as frames of mono pcm_s16le at the device's own sample rate. */
 
-const SAMPLE_RATE_MAX = 96000; // what the server takes
+const SAMPLE_RATES = [8000, 96000]; // what the server takes, from and to
 const FRAME_MS = 30;
 const FLUSH_MS_MAX = 500;
 
@@ -73,10 +73,13 @@ export class Microphone {
 
   async #attach(media, worklet, frameMs) {
     this.#media = media;
-    this.#context = new AudioContext({ latencyHint: "interactive" });
-    if (this.#context.sampleRate > SAMPLE_RATE_MAX) {
+    // At another rate than the device's, browsers resample, or refuse. Some do not tell it.
+    const { sampleRate } = this.#tracks[0].getSettings();
+    this.#context = new AudioContext({ latencyHint: "interactive", sampleRate });
+    const bounded = Math.min(Math.max(this.sampleRate, SAMPLE_RATES[0]), SAMPLE_RATES[1]);
+    if (bounded !== this.sampleRate) {
       await this.#context.close();
-      this.#context = new AudioContext({ sampleRate: SAMPLE_RATE_MAX });
+      this.#context = new AudioContext({ sampleRate: bounded });
     }
     await this.#context.audioWorklet.addModule(worklet);
     await this.#context.resume();
