@@ -4,6 +4,7 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ def latency_figures(sessions: Sequence[Session]) -> Figures:
         **spread("word", (latency for each in words for latency in each)),
         **spread("settled_word", (latency for each in settled for latency in each)),
         **spread("stable_word", (latency for each in stable for latency in each)),
+        "stable_word_ms_max": max(filter(None, chain(*stable)), default=math.nan),
         **spread("first_partial", (latency for each in first for latency in each)),
         **spread("final", (latency for each in final for latency in each)),
         **spread("partial_gap", (gap for each in gaps for gap in each)),

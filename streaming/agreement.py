@@ -6,8 +6,7 @@ have stood unchanged while the window grew by `AGE`. The alignment rule (AlignAt
 2023) is the second signal: a word that ends in the last `MARGIN` of the window may still be
 growing. The last word is never stable: what follows decides its punctuation.
 
-Somebody who cannot wait that long names a place in the audio: words that end before it are stable
-whatever comes, the last one too.
+Words that cannot wait so long (streaming/overdue.py) are stable whatever comes, the last one too.
 """
 
 from collections.abc import Sequence
@@ -19,8 +18,6 @@ AGE = samples(400)
 AGE_MARKED = samples(1000)  # of a word with an end mark: what follows often takes it back
 MARGIN = samples(350)
 CONFIDENCE_MIN = 0.6
-HALF_HEARD = samples(200)  # a word that ends so close to the window's end is never called stable
-IN_NUMBERS = frozenset("$£€¥%")
 
 
 @dataclass(slots=True)
@@ -37,11 +34,9 @@ class Agreement:
         self.seen: list[_Seen] = []
         self.stable: tuple[Word, ...] = ()
 
-    def push(
-        self, words: Sequence[Word], window_end: int, due: int = 0, *, numbers_whole: bool = False
-    ) -> None:
-        """A new hypothesis, made from audio up to `window_end`; updates `stable`. Words that end
-        before `due` cannot wait; with `numbers_whole`, but for a number that may go on.
+    def push(self, words: Sequence[Word], window_end: int, overdue: int = 0) -> None:
+        """A new hypothesis, made from audio up to `window_end`; updates `stable`. So many of its
+        leading words are `overdue`.
 
         A hypothesis that contradicts the stable words says nothing about what follows them.
         """
@@ -57,7 +52,7 @@ class Agreement:
         del self.seen[len(words) :]
         while done < len(words) - 1 and self._is_stable(words[done], done, window_end):
             done += 1
-        done = max(done, _overdue(words, min(due, window_end - HALF_HEARD), whole=numbers_whole))
+        done = max(done, overdue)
         self.stable += tuple(words[len(self.stable) : done])
 
     def _is_stable(self, word: Word, at: int, window_end: int) -> bool:
@@ -67,20 +62,3 @@ class Agreement:
         sure = not word.confidence or word.confidence >= CONFIDENCE_MIN  # 0 is not measured
         # Without tokens the model could not be made to keep it.
         return stood and sure and word.end <= window_end - MARGIN and bool(word.tokens)
-
-
-def _overdue(words: Sequence[Word], due: int, *, whole: bool) -> int:
-    """How many leading words end before `due` and can be kept."""
-    count = 0
-    while count < len(words) and words[count].end <= due and words[count].tokens:
-        count += 1
-    if whole:
-        open_at = len(words)
-        while open_at and _is_in_number(words[open_at - 1]):
-            open_at -= 1
-        count = min(count, open_at)
-    return count
-
-
-def _is_in_number(word: Word) -> bool:
-    return any(letter.isdigit() or letter in IN_NUMBERS for letter in word.text)

@@ -77,6 +77,15 @@ class Heard:
         last = max((high - self.onset) // HOP, 0)
         return HOP * sum(p >= SPEECH for p in self.probabilities[first:last])
 
+    def spoken_until(self, low: int, high: int) -> int:
+        """The end of the last speech in [low, high); `high` where there is none."""
+        first = max((low - self.onset) // HOP, 0)
+        last = min(-(-(high - self.onset) // HOP), len(self.probabilities))
+        for at in range(last - 1, first - 1, -1):
+            if self.probabilities[at] >= SPEECH:
+                return min(self.onset + (at + 1) * HOP, high)
+        return high
+
 
 def gap(hypothesis: Hypothesis, heard: Heard, end: int) -> tuple[int, int] | None:
     """A stretch inside a window in which more was said than one word can be; None without one.

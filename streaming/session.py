@@ -31,6 +31,7 @@ from streaming.events import (
 )
 from streaming.finals import LANGUAGE_SURE, Finals
 from streaming.options import SessionOptions
+from streaming.overdue import before_open_number, overdue
 from streaming.requests import Requests
 from streaming.segmenter import FILE_MARGIN, PREROLL, TAIL, Segmenter, Step
 from streaming.terms import Terms
@@ -301,12 +302,8 @@ class Session:
                 utterance.candidate, utterance.candidate_end = found, decode.end
         if broken or quality.is_silence(found):
             return
-        words = utterance.stabilised(
-            found,
-            decode.end,
-            self._due(utterance, decode),
-            numbers_whole=self.options.numbers_whole,
-        )
+        late = self._overdue(utterance, decode, found) if self.options.stable_ms_max else 0
+        words = utterance.stabilised(found, decode.end, late)
         if not words:
             return
         utterance.shown_serial = decode.serial
@@ -322,17 +319,20 @@ class Session:
             end_confidence=found.end_probability,
         )
 
-    def _due(self, utterance: Utterance, decode: Decode) -> int:
-        """Words that end before this position would be overdue at the next answer."""
-        wait = self.options.stable_ms_max
-        if not wait:
-            return 0
+    def _overdue(self, utterance: Utterance, decode: Decode, found: Hypothesis) -> int:
+        """How many leading words would have waited too long at the next answer."""
         now = self.buffer.end
         apart = min(now - utterance.answered, APART_MAX) if utterance.answered else 0
         utterance.answered = now
+        if decode.kind is Kind.EARLY:  # nothing more is asked in this silence
+            apart = max(apart, samples(self.options.endpointing.silence_ms))
         # Audio that comes much faster than it was spoken says nothing of the time that passes.
-        is_live = now - decode.end <= LIVE_LAG_MAX
-        return (now + apart if is_live else decode.end) - samples(wait)
+        next_answer = now + apart if now - decode.end <= LIVE_LAG_MAX else decode.end
+        due = next_answer - samples(self.options.stable_ms_max)
+        count = overdue(found.words, decode.end, due, self._heard(utterance))
+        if self.options.numbers_whole:
+            return min(count, before_open_number(found.words))
+        return count
 
     def _tell_partial(self) -> None:
         """Send the newest partial if it says something new; earlier finals go first."""

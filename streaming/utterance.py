@@ -67,10 +67,10 @@ class Utterance:
         return bool(self.parts) and not any(part.is_open for part in self.parts)
 
     def stabilised(
-        self, hypothesis: Hypothesis, window_end: int, due: int = 0, *, numbers_whole: bool = False
+        self, hypothesis: Hypothesis, window_end: int, overdue: int = 0
     ) -> tuple[Word, ...]:
         """The words to show; those that were stable stay exactly as they were."""
-        self.agreement.push(hypothesis.words, window_end, due, numbers_whole=numbers_whole)
+        self.agreement.push(hypothesis.words, window_end, overdue)
         stable = self.agreement.stable
         if not self.keeps_stable(hypothesis):
             return ()

@@ -3,12 +3,14 @@
 from bench.dialects.assemblyai import ASSEMBLYAI
 from bench.dialects.dialect import Dialect
 from bench.dialects.native import NATIVE
+from bench.dialects.speechmatics import SPEECHMATICS
 from bench.dialects.whisperlive import WHISPERLIVE
 from bench.dialects.whisperlivekit import WHISPERLIVEKIT
 
 DIALECTS: dict[str, Dialect] = {
     "native": NATIVE,
     "assemblyai": ASSEMBLYAI,
+    "speechmatics": SPEECHMATICS,
     "whisperlive": WHISPERLIVE,
     "whisperlivekit": WHISPERLIVEKIT,
 }
