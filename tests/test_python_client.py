@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bench.network import network
 from clients.python.stentor_client import (
     ConnectionLost,
     Event,
@@ -25,7 +26,6 @@ from clients.python.stentor_client import (
 )
 from tests.access_rigs import Keyed, keyed
 from tests.conftest import ROOT, Recording, free_port, running_server, start_server, stop_server
-from tests.flaky import network
 from tests.wire import soon, streams
 
 __all__ = ["keyed"]  # the fixture

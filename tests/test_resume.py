@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from bench.network import Network, network
 from tests.conftest import Recording, Server, running_server
-from tests.flaky import Network, network
 from tests.wire import FRAME, JSON, MSGPACK, Client, Event, adds_up, connected, soon, streams
 
 GRACE_SECONDS = 3

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
+from bench.network import network
 from tests.access_rigs import Keyed, keyed
-from tests.flaky import network
 from tests.wire import Client, Event, connected, soon
 
 __all__ = ["keyed"]  # the fixture
