@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
+from bench.network import network
 from tests.browser import ARTEFACTS, PATIENCE_MS, chromium, microphone, opened, voice
 from tests.conftest import free_port, running_server, stop_server
-from tests.flaky import network
 
 __all__ = ["chromium", "voice"]
 
