@@ -217,7 +217,7 @@ async def _keep_secrets(named: httpx.URL, headers: tuple[str, ...], request: htt
 
 def _check(url: str, response: httpx.Response, bytes_max: int) -> None:
     if response.status_code != 200:
-        raise failed(url, f"the answer was HTTP {response.status_code}")
+        raise failed(url, f"http status code {response.status_code}")
     stated = response.headers.get("content-length", "")
     if stated.isdecimal() and int(stated) > bytes_max:
         raise failed(url, f"it is larger than {bytes_max} bytes")

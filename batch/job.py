@@ -170,7 +170,7 @@ class Heard:
 class JobFilter:
     """Which jobs to list, newest first. `before`, `after`: ids of jobs to list older or newer ones
     of, the nearest ones; an unknown id matches nothing. Times are half open: from ≤ created < to.
-    `ids`: none but these.
+    `ids`: none but these. `client`: those whose `options` name it so.
     """
 
     owner: str | None = None
@@ -183,6 +183,7 @@ class JobFilter:
     after: str | None = None
     limit: int = 10
     with_deleted: bool = False
+    client: str | None = None
 
 
 class Jobs(Protocol):

@@ -84,6 +84,7 @@ class Store:
             (jobs.c.owner, which.owner),
             (jobs.c.kind, which.kind),
             (jobs.c.status, which.status),
+            (jobs.c.options["client"].as_string(), which.client),
         ):
             if value is not None:
                 query = query.where(column == value)

@@ -42,6 +42,7 @@ from server.rest import (
     openai_errors,
     speechmatics,
     speechmatics_job,
+    speechmatics_service,
     tokens,
 )
 from server.rest.upload import Uploads
@@ -128,7 +129,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
         *replace(ours, role="tokens").over(tokens.native_routes(gate)),
         *replace(theirs, role="tokens").over(tokens.assemblyai_routes(gate)),
         *theirs.over(assemblyai.routes(jobs, uploads, defaults)),
-        *Guard(gate, refusals.refusal).over(speechmatics.routes(jobs, uploads, running)),
+        *_speechmatics(gate, jobs, uploads, running),
         *replace(ours, role="metrics").over(probes.routes(engine, metrics, gate)),
         *replace(ours, role="metrics").over(speechmatics_probes.routes(engine, connections)),
         *document.routes(),
@@ -139,6 +140,15 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
     app.state.jobs = jobs
     app.add_middleware(SecurityHeaders)
     return app
+
+
+def _speechmatics(gate: Gate, jobs: JobDoor, uploads: Uploads, running: Running) -> list[BaseRoute]:
+    guard = Guard(gate, refusals.refusal)
+    return [
+        *replace(guard, role="tokens").over(tokens.speechmatics_routes(gate)),
+        *replace(guard, tokens_do=True).over(speechmatics.routes(jobs, uploads, running)),
+        *guard.over(speechmatics_service.routes(jobs, running)),
+    ]
 
 
 def _door(config: Config, engine: Engine, keyring: Keyring, running: Running) -> JobDoor:

@@ -127,13 +127,13 @@ class Listener:
     pause: float = 0.0  # between two parts of an answer's body
 
     def wait(self, count: int, seconds: float = 10) -> None:
-        _wait_for(self.posted, count, seconds)
+        wait_for(self.posted, count, seconds)
 
     def wait_asked(self, count: int, seconds: float = 10) -> None:
-        _wait_for(self.asked, count, seconds)
+        wait_for(self.asked, count, seconds)
 
 
-def _wait_for(events: list[Any], count: int, seconds: float) -> None:
+def wait_for(events: list[Any], count: int, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while len(events) < count:
         assert time.monotonic() < deadline, f"{len(events)} of {count} have come"

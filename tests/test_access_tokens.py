@@ -219,7 +219,7 @@ def test_a_session_lasts_no_longer_than_its_token_says() -> None:
 @pytest.mark.parametrize("missing", ["exp", "aud", "sub", "session"])
 def test_a_token_without_one_of_its_claims_is_not_valid(missing: str) -> None:
     claims: dict[str, Any] = {
-        "aud": tokens.AUDIENCE, "exp": time.time() + 60, "sub": "1", "session": 60,
+        "aud": tokens.AUDIENCES["stream"], "exp": time.time() + 60, "sub": "1", "session": 60,
     }  # fmt: skip
     assert tokens.read(jwt.encode(claims, SECRET, "HS256"), SECRET) == Token("1", 60)
     del claims[missing]
@@ -234,7 +234,12 @@ async def test_before_a_secret_is_made_nothing_is_signed_with_it(
 ) -> None:
     with started_with_keys(tmp_path_factory.mktemp("keys")) as keyed:
         (web,) = keyed.store.all()
-        claims = {"aud": tokens.AUDIENCE, "exp": time.time() + 60, "sub": web.id, "session": 60}
+        claims = {
+            "aud": tokens.AUDIENCES["stream"],
+            "exp": time.time() + 60,
+            "sub": web.id,
+            "session": 60,
+        }
         head = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
         body = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=")
         signature = hmac.digest(b"", head + b"." + body, "sha256")

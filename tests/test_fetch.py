@@ -95,7 +95,7 @@ async def test_a_redirect_for_ever_is_refused(listener: Listener) -> None:
 @pytest.mark.parametrize("status", [404, 403, 500, 204, 206])
 async def test_an_answer_that_is_not_200_is_refused(listener: Listener, status: int) -> None:
     listener.answers["/a"] = (status, {}, b"")
-    assert (await refused(listener.url + "/a")).detail == f"the answer was HTTP {status}"
+    assert (await refused(listener.url + "/a")).detail == f"http status code {status}"
 
 
 async def test_a_stated_size_over_the_bound_is_refused_at_once(listener: Listener) -> None:

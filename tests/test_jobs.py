@@ -92,7 +92,7 @@ async def test_a_failed_download_ends_the_job(jobs: Jobs, listener: Listener) ->
     found = await ended(jobs, await jobs.submit(JobRequest("me", "x", Source("url", url), ENGLISH)))
     assert (found.status, found.error_code) == ("error", "download_failed")
     assert found.error.startswith(f"Download error, unable to download {url}. Please")
-    assert found.error_detail == "the answer was HTTP 404"
+    assert found.error_detail == "http status code 404"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ Whatever comes: no 5xx, and the status, the type and the body of every answer ar
 `make fuzz` tries many more.
 """
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -52,6 +53,31 @@ NOWHERE = "http://127.0.0.1:9/"
 ADDRESSES = ("url", "audio_url", "webhook_url")
 
 
+ENGLISH = {"type": "transcription", "transcription_config": {"language": "en"}}
+
+
+# Of Speechmatics' jobs: some that are right, some that are not, and texts that are none.
+SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "language": st.sampled_from(["en", "auto", "cmn_en", "tlh", 7]),
+        "diarization": st.sampled_from(["none", "speaker", "channel", "channel_and_speaker", ""]),
+        "additional_vocab": st.lists(st.text(max_size=9) | st.just({"content": "Ü"}), max_size=3),
+        "output_locale": st.sampled_from(["en-GB", "cmn-Hans", None]),
+        "max_delay": st.floats(),
+        "audio_filtering_config": st.fixed_dictionaries({"volume_threshold": st.floats(-1, 101)}),
+    },
+)
+CONFIGS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["transcription", "alignment"]), "transcription_config": SETTINGS},
+    optional={
+        "fetch_data": st.just({"url": NOWHERE}),
+        "tracking": st.dictionaries(st.sampled_from(["title", "tags"]), st.text()),
+        "summarization_config": st.just({}),
+    },
+)
+
+
 @dataclass
 class Made:
     """What there is on the server: an upload, a job and a transcript that are completed."""
@@ -62,6 +88,12 @@ class Made:
 
     def job(self) -> str:
         answer = self.http.post("/v1/jobs", files={"file": HELLO})
+        job: str = answer.json()["id"]
+        return job
+
+    def batch_job(self) -> str:
+        data = {"config": json.dumps(ENGLISH)}
+        answer = self.http.post("/v2/jobs", data=data, files={"data_file": HELLO})
         job: str = answer.json()["id"]
         return job
 
@@ -83,20 +115,22 @@ def made(own_server: Server) -> Iterator[Made]:
     with httpx.Client(base_url=own_server.url, timeout=30) as client:
         upload = client.post("/v2/upload", headers=KEY, content=HELLO).json()["upload_url"]
         made = Made(client, upload)
-        made.ids = {JOB: made.job(), TRANSCRIPT: made.transcript()}
+        made.ids = {JOB: made.job(), TRANSCRIPT: made.transcript(), BATCH_JOB: made.batch_job()}
         while any(client.get(f"/v1/jobs/{i}").json()["ended"] is None for i in made.ids.values()):
             time.sleep(0.05)
         yield made
 
 
 # Requests are made up before there is a server: these ids stand for what is then there.
-JOB, TRANSCRIPT = (f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 2))
+JOB, TRANSCRIPT, BATCH_JOB = (f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3))
 CONFIG = {
     "phases": {"coverage": {"enabled": FUZZ is not None}},
     "generation": {"with-security-parameters": False},  # most requests would end there
 }
 schemathesis.openapi.format("binary", FILES)
-schemathesis.openapi.format("uuid", st.sampled_from([JOB, TRANSCRIPT]) | st.uuids().map(str))
+IDS = st.sampled_from([JOB, TRANSCRIPT, BATCH_JOB])
+schemathesis.openapi.format("uuid", IDS | st.uuids().map(str))
+schemathesis.openapi.format("job-config", CONFIGS.map(json.dumps) | st.text())
 api = schemathesis.openapi.from_dict(document(), config=schemathesis.Config.from_dict(CONFIG))
 
 
@@ -116,7 +150,7 @@ def spare(case: schemathesis.Case[Any], made: Made) -> None:
     given = (case.path_parameters or {}).get("id")
     if given in made.ids:
         ends = case.method == "DELETE" or case.path.endswith("/cancel")
-        fresh = made.job if given == JOB else made.transcript
+        fresh = {JOB: made.job, TRANSCRIPT: made.transcript, BATCH_JOB: made.batch_job}[given]
         case.path_parameters = {"id": fresh() if ends else made.ids[given]}
     if isinstance(case.body, dict):
         if case.path == "/v1/transcribe":

@@ -61,7 +61,7 @@ def test_what_cannot_be_fetched_is_said(tmp_path: Path, address: str) -> None:
     job = config(tmp_path / "job.json", fetch_data={"url": address})
     ran = transcriber("--job-config", job, STENTOR_FETCH__ALLOW_PRIVATE="true")
     assert ran.returncode == 1
-    assert b"unable to fetch audio: the answer was HTTP 403" in ran.stderr
+    assert b"unable to fetch audio: http status code 403" in ran.stderr
 
 
 def test_private_addresses_are_not_fetched_from(tmp_path: Path, address: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -20,7 +20,7 @@ from server.access.key import UNBOUNDED, Bounds, Key, Role
 from server.access.keyring import LOOK_SECONDS, Keyring, check
 from server.access.options import AccessOptions
 from server.access.rates import Rate, Rates
-from server.access.tokens import Token
+from server.access.tokens import Token, Use
 from server.limits import Limits
 from streaming.errors import TranscriptionError
 
@@ -39,13 +39,14 @@ logger = logging.getLogger("server.access")
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Somebody who may. `key` is the id of his key, empty where there are no keys; `headers` go
-    with the answer."""
+    with the answer. A `client` of the owner sees no jobs but its own."""
 
     owner: str
     key: str = ""
     bounds: Bounds = UNBOUNDED
     session_seconds_max: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    client: str = ""
 
     def within(self, limits: Limits) -> Limits:
         """What one connection of his may take."""
@@ -98,13 +99,18 @@ class Gate:
 
     # ---- once for each request, and for each connection
 
-    async def request(self, request: HTTPConnection, role: Role, *, named: bool = False) -> Caller:
-        """`named`: the API wants a key even where there are none, and any will do.
+    async def request(
+        self, request: HTTPConnection, role: Role, *, named: bool = False, tokens_do: bool = False
+    ) -> Caller:
+        """`named`: the API wants a key even where there are none, and any will do. `tokens_do`: so
+        will a temporary token for jobs.
 
         Raises KeyRefused, RoleMissing, RateLimited, WrongOrigin, JobsUnavailable.
         """
-        presented = _in_header(request)
-        if self._is_open(request):
+        is_open, presented = self._is_open(request), _in_header(request)
+        if tokens_do and tokens.looks_like_one(presented):
+            return await self._with_token(request, presented, "jobs")
+        if is_open:
             if (named and not presented) or tokens.looks_like_one(presented):
                 raise KeyRefused("invalid" if presented else "missing")
             return Caller(LOCAL)
@@ -117,7 +123,7 @@ class Gate:
         check_origin(socket, self.options.origins, local_only=local_only)
         presented = _in_header(socket) or _in_query(socket)
         if tokens.looks_like_one(presented):
-            return await self._with_token(socket, presented)
+            return await self._with_token(socket, presented, "stream")
         if is_open:
             return Caller(LOCAL)
         return await self._admit(await self._key(socket, presented), "transcribe")
@@ -146,28 +152,27 @@ class Gate:
             raise KeyRefused("invalid", "a temporary token opens streams, and nothing else")
         raise KeyRefused("invalid")
 
-    async def _with_token(self, socket: WebSocket, presented: str) -> Caller:
+    async def _with_token(self, connection: HTTPConnection, presented: str, use: Use) -> Caller:
         if self.keyring.secret is None:
             await self.keyring.refresh()  # another server may have made it
         try:
-            token = tokens.read(presented, self.keyring.secret)
+            token = tokens.read(presented, self.keyring.secret, use)
         except KeyRefused as error:
             if error.reason != "expired":
-                await self._count_failure(socket)
+                await self._count_failure(connection)
             raise
-        if self.keyring.is_without_keys:
-            return Caller(LOCAL, session_seconds_max=token.session_seconds_max)
-        key = self.keyring.good(token.key)
-        return await self._admit(key, None, token.session_seconds_max)
+        caller = Caller(LOCAL)
+        if not self.keyring.is_without_keys:
+            caller = await self._admit(self.keyring.good(token.key), None)
+        seconds_max = token.session_seconds_max
+        return replace(caller, session_seconds_max=seconds_max, client=token.client)
 
-    async def _admit(
-        self, key: Key, role: Role | None, session_seconds_max: int | None = None
-    ) -> Caller:
+    async def _admit(self, key: Key, role: Role | None) -> Caller:
         if role is not None and role not in key.roles:
             raise RoleMissing(f"this key has not the role {role}", field="authorization")
         rate = await self._count(key)
         headers = rate.headers if rate is not None else {}
-        return Caller(key.name, key.id, key.bounds, session_seconds_max, headers)
+        return Caller(key.name, key.id, key.bounds, headers=headers)
 
     # ---- counting
 
@@ -222,10 +227,9 @@ class Gate:
 
     # ---- tokens
 
-    async def token(self, caller: Caller, window_seconds: int, session_seconds_max: int) -> str:
-        """It opens streams in the caller's name. Raises JobsUnavailable."""
-        secret = await self.keyring.make_secret()
-        return tokens.mint(Token(caller.key, session_seconds_max), window_seconds, secret)
+    async def token(self, token: Token, window_seconds: int) -> str:
+        """Raises JobsUnavailable."""
+        return tokens.mint(token, window_seconds, await self.keyring.make_secret())
 
 
 def _in_header(connection: HTTPConnection) -> str:

@@ -28,6 +28,7 @@ OPEN: Final = frozenset(
         "/readyz",
         "/health",
         "/v1/warm",
+        "/v1/discovery/features",
         "/started",
         "/live",
         "/ready",
@@ -39,12 +40,13 @@ CALLER: Final = "stentor.caller"
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """How the routes of an API are kept: `named`, see Gate.request."""
+    """How the routes of an API are kept: `named` and `tokens_do`, see Gate.request."""
 
     gate: Gate
     refuse: Refuse
     role: Role = "transcribe"
     named: bool = False
+    tokens_do: bool = False
 
     def over(self, routes: Iterable[BaseRoute]) -> list[BaseRoute]:
         """The same routes, with the gate before those that are not open."""
@@ -68,7 +70,9 @@ class Guarded:
         app = self.app
         headers: dict[str, str] = {}
         try:
-            caller = await guard.gate.request(Request(scope), guard.role, named=guard.named)
+            caller = await guard.gate.request(
+                Request(scope), guard.role, named=guard.named, tokens_do=guard.tokens_do
+            )
         except TranscriptionError as error:
             app = _refusal(error, guard.refuse)
             headers = _headers(error)

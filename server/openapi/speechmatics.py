@@ -11,9 +11,11 @@ from server.rest.speechmatics import (
     BatchJobJson,
     BatchJobsJson,
     DeletionFields,
+    PollFields,
     WaitFields,
 )
 from server.rest.speechmatics_job import JobInfoJson
+from server.rest.speechmatics_service import FEATURES, USAGE, UsageFields, UsageJson
 from server.rest.upload import WrongContentType
 from server.speechmatics.config import JobConfig
 from server.speechmatics.refusals import (
@@ -38,6 +40,7 @@ FORMAT: Final[Schema] = {
     "schema": {"enum": ["json-v2", "json", "txt", "srt"], "default": "json-v2"},
 }
 WAIT: Final = query(WaitFields)
+POLL: Final = query(PollFields)
 
 
 def _form(schemas: Schemas) -> Schema:
@@ -102,6 +105,12 @@ def _submitted(schemas: Schemas) -> Schema:
 
 TRANSCRIPTS: Final[dict[str, Shape]] = {JSON: _document, "text/plain": TEXT}
 
+FEATURES_JSON: Final[Schema] = {
+    "type": "object",
+    "required": ["metadata", "batch", "realtime"],
+    "description": "Languages, locales and domains, for files and live.",
+}
+
 OPERATIONS: Final = [
     Operation(
         "POST",
@@ -129,7 +138,7 @@ OPERATIONS: Final = [
         "See where a job stands",
         {200: Answer("The job.", {JSON: BatchJobJson})},
         refusals=OF_ONE,
-        parameters=WAIT,
+        parameters=POLL,
     ),
     Operation(
         "DELETE",
@@ -147,7 +156,7 @@ OPERATIONS: Final = [
         "Read a job's transcript",
         {200: Answer("The transcript.", TRANSCRIPTS)},
         refusals=OF_ONE.plus(NoFormat, NotReady, JobGone),
-        parameters=[*WAIT, FORMAT],
+        parameters=[*POLL, FORMAT],
     ),
     Operation(
         "GET",
@@ -164,5 +173,22 @@ OPERATIONS: Final = [
         "Read what had no effect, and what went wrong",
         {200: Answer("A line for each.", {"text/plain": TEXT})},
         refusals=OF_ONE.plus(JobGone),
+    ),
+    Operation(
+        "GET",
+        USAGE,
+        "get_batch_usage",
+        "Count what was transcribed",
+        {200: Answer("By language and operating point.", {JSON: UsageJson})},
+        refusals=ERRORS,
+        parameters=query(UsageFields),
+    ),
+    Operation(
+        "GET",
+        FEATURES,
+        "discover_features",
+        "See which languages there are",
+        {200: Answer("What the running model knows.", {JSON: FEATURES_JSON})},
+        is_open=True,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Temporary tokens: `/v1/tokens`, and AssemblyAI's `/v3/token`."""
+"""Temporary tokens: `/v1/tokens`, and those of AssemblyAI and Speechmatics."""
 
 from typing import Final
 
@@ -12,9 +12,13 @@ from server.rest.tokens import (
     AssemblyAITokenJson,
     LegacyFields,
     LegacyTokenJson,
+    SpeechmaticsFields,
+    SpeechmaticsQuery,
+    SpeechmaticsTokenJson,
     TokenFields,
     TokenJson,
 )
+from server.speechmatics.refusals import BatchErrorJson, Unprocessable
 from streaming.errors import BadMessage, TranscriptionError
 
 ERRORS: Final = (BadMessage, JobsUnavailable, TranscriptionError)
@@ -53,5 +57,17 @@ OPERATIONS: Final = [
         body={JSON: LegacyFields},
         examples={JSON: {"expires_in": 60}},
         needs_key=True,
+    ),
+    Operation(
+        "POST",
+        "/v1/api_keys",
+        "create_temporary_key",
+        "Make a temporary key, as Speechmatics' management platform does",
+        {201: Answer("The key.", {JSON: SpeechmaticsTokenJson})},
+        description="The key needs the role `tokens`. The body may be left out.",
+        refusals=Refusals(BatchErrorJson, (*ERRORS, Unprocessable)),
+        parameters=query(SpeechmaticsQuery),
+        body={JSON: SpeechmaticsFields},
+        examples={JSON: {"ttl": 60, "client_ref": "somebody"}},
     ),
 ]

@@ -18,7 +18,10 @@ PATH_LENGTH_MAX: Final = 200  # of what is said again
 REFUSALS: Final[dict[str, Callable[[TranscriptionError], Response]]] = {
     "/v1/audio/": openai_errors.refusal,
     "/v1/models": openai_errors.refusal,
+    "/v1/api_keys": refusals.refusal,
+    "/v1/discovery": refusals.refusal,
     "/v2/jobs": refusals.refusal,
+    "/v2/usage": refusals.refusal,
     "/v2/": assemblyai_errors.refusal,
     "/v3/": assemblyai_errors.refusal,
 }

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from batch.job import Job, JobFilter, Jobs, Source
 from batch.job_door import JobDoor
 from server.access.guard import caller_of
-from server.rest.endpoint import FileEndpoint
+from server.rest.endpoint import FileEndpoint, unless_gone
 from server.rest.native_jobs import chunks
 from server.rest.speechmatics_job import (
     KIND,
@@ -44,9 +44,11 @@ class WaitFields(Options):
     wait: Annotated[float, Field(ge=0)] = 0.0
     """Seconds for the job to end before the answer comes; no more than 300."""
 
-    @property
-    def seconds(self) -> float:
-        return min(self.wait, WAIT_SECONDS_MAX)
+
+class PollFields(Options):
+    # Clients that ask every 15 seconds, as one does, have a short file at the first time.
+    wait: Annotated[float, Field(ge=0)] = 1.0
+    """Seconds for the job to end before the answer comes; no more than 300."""
 
 
 class DeletionFields(Options):
@@ -98,7 +100,7 @@ class Submission:
     async def answer(self, jobs: Jobs, request: Request, resources: AsyncExitStack) -> Response:
         wait, form = query(WaitFields, request), form_of(request)
         require_form(request)
-        owner = caller_of(request).owner
+        caller = caller_of(request)
         async with self.uploads.received_in_turn(request, DATA) as upload:
             asked = asked_in(upload)
             planned = await run_in_threadpool(plan, asked, self.running)
@@ -107,15 +109,15 @@ class Submission:
             if fetch is not None:
                 source = Source("url", fetch.url, fetch.headers)
             else:
-                put = await jobs.upload(owner, chunks(upload.file))
+                put = await jobs.upload(caller.owner, chunks(upload.file))
                 source = Source("upload", put.id)
-        job = await jobs.submit(job_request(owner, planned, source, name))
-        return await _submitted(jobs, job, wait.seconds, form)
+        job = await jobs.submit(job_request(caller, planned, source, name))
+        return await _submitted(jobs, request, job, min(wait.wait, WAIT_SECONDS_MAX), form)
 
 
-async def _submitted(jobs: Jobs, job: str, seconds: float, form: str) -> Response:
+async def _submitted(jobs: Jobs, request: Request, job: str, seconds: float, form: str) -> Response:
     told: dict[str, Any] = {"id": job}
-    found = await jobs.wait(job, seconds) if seconds else None
+    found = await unless_gone(request, jobs.wait(job, seconds)) if seconds else None
     if found is None:
         return JSONResponse(told, 201)
     told["status"] = status_of(found) if found.is_ended else "created"
@@ -129,21 +131,22 @@ async def _submitted(jobs: Jobs, job: str, seconds: float, form: str) -> Respons
 
 
 async def listed(jobs: Jobs, request: Request, resources: AsyncExitStack) -> Response:
-    fields = query(ListFields, request)
+    fields, caller = query(ListFields, request), caller_of(request)
     which = JobFilter(
-        owner=caller_of(request).owner,
+        owner=caller.owner,
         kind=KIND,
         created_from=fields.created_after,
         created_to=fields.created_before,
         limit=fields.limit,
         with_deleted=fields.include_deleted,
+        client=caller.client or None,
     )
     body: BatchJobsJson = {"jobs": [details(job) for job in await jobs.find(which)]}
     return JSONResponse(body)
 
 
 async def shown(jobs: Jobs, request: Request, resources: AsyncExitStack) -> Response:
-    job = await _asked_for(jobs, request)
+    job = await _awaited(jobs, request)
     body: BatchJobJson = {"job": details(job)}
     return JSONResponse(body)
 
@@ -160,7 +163,7 @@ async def deleted(jobs: Jobs, request: Request, resources: AsyncExitStack) -> Re
 
 async def transcribed(jobs: Jobs, request: Request, resources: AsyncExitStack) -> Response:
     form = form_of(request)
-    job = await _present(jobs, request)
+    job = _present(await _awaited(jobs, request))
     heard = await jobs.heard(job.id)
     if heard is None:
         raise NotReady(job.error or f"the job is {status_of(job)}")
@@ -169,7 +172,7 @@ async def transcribed(jobs: Jobs, request: Request, resources: AsyncExitStack) -
 
 
 async def recorded(jobs: Jobs, request: Request, resources: AsyncExitStack) -> Response:
-    job = await _present(jobs, request)
+    job = _present(await _found(jobs, request))
     path = await resources.enter_async_context(jobs.recording(job.id))
     if path is None:
         raise JobGone("the audio of the job is not there, or no longer")
@@ -178,31 +181,32 @@ async def recorded(jobs: Jobs, request: Request, resources: AsyncExitStack) -> R
 
 
 async def logged(jobs: Jobs, request: Request, resources: AsyncExitStack) -> Response:
-    return PlainTextResponse(log(await _present(jobs, request)))
+    return PlainTextResponse(log(_present(await _found(jobs, request))))
 
 
 # ---- one job
 
 
-async def _asked_for(jobs: Jobs, request: Request) -> Job:
-    """Once it has ended, or it has been waited for as long as was asked."""
-    seconds = query(WaitFields, request).seconds
+async def _awaited(jobs: Jobs, request: Request) -> Job:
+    """Once it has ended, or has been waited for as long as was asked."""
+    seconds = min(query(PollFields, request).wait, WAIT_SECONDS_MAX)
     job = await _found(jobs, request)
     if seconds and not job.is_ended:
-        await jobs.wait(job.id, seconds)
-        job = await _found(jobs, request)
+        waited = await unless_gone(request, jobs.wait(job.id, seconds))
+        job = waited if waited is not None else await _found(jobs, request)
     return job
 
 
-async def _present(jobs: Jobs, request: Request) -> Job:
-    job = await _asked_for(jobs, request)
+def _present(job: Job) -> Job:
     if job.deleted is not None:
         raise JobGone("the job has been deleted")
     return job
 
 
 async def _found(jobs: Jobs, request: Request) -> Job:
-    found = await jobs.get(request.path_params["id"])
-    if found is None or found.owner != caller_of(request).owner or found.kind != KIND:
+    found, caller = await jobs.get(request.path_params["id"]), caller_of(request)
+    if found is None or found.owner != caller.owner or found.kind != KIND:
+        raise NoSuchJob
+    if caller.client not in ("", found.options.get("client")):
         raise NoSuchJob
     return found

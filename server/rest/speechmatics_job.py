@@ -1,6 +1,7 @@
 """A request to Speechmatics' API as a job: what is kept of it, what is told of it, and to whom.
 
-What is kept: `config` (as it was given), `name` (the recording's), `notes` (what had no effect).
+What is kept: `config` (as it was given), `name` (the recording's), `notes` (what had no effect),
+`client` (the one of the owner's that made it).
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from batch.job import (
     Work,
 )
 from batch.posted import JSON_TYPE, Message, Part
+from server.access.gate import Caller
 from server.speechmatics.config import Asked, Content, Notification, read
 from server.speechmatics.documents import written
 from server.speechmatics.plan import Plan, Running, plan
@@ -73,14 +75,19 @@ class JobInfoJson(TypedDict):
     tracking: NotRequired[dict[str, Any]]
 
 
-def job_request(owner: str, planned: Plan, source: Source, name: str) -> JobRequest:
+def job_request(caller: Caller, planned: Plan, source: Source, name: str) -> JobRequest:
     asked = planned.asked
     return JobRequest(
-        owner=owner,
+        owner=caller.owner,
         kind=KIND,
         source=source,
         work=Work(planned.session, planned.split),
-        options={"config": dict(asked.given), "name": name, "notes": list(planned.notes)},
+        options={
+            "config": dict(asked.given),
+            "name": name,
+            "notes": list(planned.notes),
+            "client": caller.client,
+        },
         webhooks=tuple(_webhook(told) for told in asked.config.notification_config),
     )
 

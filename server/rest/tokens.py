@@ -1,8 +1,11 @@
-"""Temporary tokens: `POST /v1/tokens`, and AssemblyAI's, now and formerly; docs/security.md."""
+"""Temporary tokens: `POST /v1/tokens`, AssemblyAI's, now and formerly, and Speechmatics'.
+
+docs/security.md is their specification.
+"""
 
 import json
 from contextlib import AsyncExitStack
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from starlette.requests import Request
@@ -12,9 +15,11 @@ from typing_extensions import TypedDict
 
 from server.access.gate import Gate
 from server.access.guard import caller_of
-from server.access.tokens import SESSION_SECONDS, WINDOW_SECONDS
+from server.access.tokens import SESSION_SECONDS, WINDOW_SECONDS, Token
 from server.rest import assemblyai_errors, native
 from server.rest.endpoint import FileEndpoint
+from server.speechmatics.refusals import refusal
+from server.speechmatics.requests import query
 from server.validation import bad_message
 from streaming.errors import BadMessage
 from streaming.options import Options
@@ -51,6 +56,28 @@ class LegacyFields(Options):
     """So long it opens streams."""
 
 
+class SpeechmaticsFields(Options):
+    """What Speechmatics' management platform takes."""
+
+    ttl: Annotated[int, Field(ge=60, le=86_400)] = 60
+    """Seconds for which it can be used."""
+    region: Annotated[str, Field(max_length=100)] | None = None
+    """Has no effect: there is one region."""
+    client_ref: Annotated[str, Field(max_length=200)] | None = None
+    """With a token for jobs: none but those that are made with this name."""
+
+
+class SpeechmaticsQuery(Options):
+    type: Literal["rt", "batch"]
+    """For real time, or for jobs."""
+
+
+class SpeechmaticsTokenJson(TypedDict):
+    """A temporary key."""
+
+    key_value: str
+
+
 class LegacyTokenJson(TypedDict):
     """What `/v2/realtime/token` answers."""
 
@@ -74,7 +101,7 @@ def native_routes(gate: Gate) -> list[BaseRoute]:
     async def made(request: Request, resources: AsyncExitStack) -> Response:
         fields = _checked(TokenFields, await _body(request))
         seconds, session = fields.expires_in_seconds, fields.session_seconds_max
-        token = await gate.token(caller_of(request), seconds, session)
+        token = await gate.token(Token(caller_of(request).key, session), seconds)
         body: TokenJson = {
             "token": token,
             "expires_in_seconds": seconds,
@@ -92,13 +119,16 @@ def assemblyai_routes(gate: Gate) -> list[BaseRoute]:
             AssemblyAIFields, {k: v for k, v in query.items() if k in AssemblyAIFields.model_fields}
         )
         seconds = fields.expires_in_seconds
-        token = await gate.token(caller_of(request), seconds, fields.max_session_duration_seconds)
+        session = fields.max_session_duration_seconds
+        token = await gate.token(Token(caller_of(request).key, session), seconds)
         body: AssemblyAITokenJson = {"token": token, "expires_in_seconds": seconds}
         return JSONResponse(body)
 
     async def made_as_before(request: Request, resources: AsyncExitStack) -> Response:
         fields = _checked(LegacyFields, await _body(request))
-        token = await gate.token(caller_of(request), fields.expires_in, SESSION_SECONDS[1])
+        token = await gate.token(
+            Token(caller_of(request).key, SESSION_SECONDS[1]), fields.expires_in
+        )
         body: LegacyTokenJson = {"token": token}
         return JSONResponse(body)
 
@@ -107,6 +137,21 @@ def assemblyai_routes(gate: Gate) -> list[BaseRoute]:
         Route("/v3/token", FileEndpoint(made, refuse), methods=["GET"]),
         Route("/v2/realtime/token", FileEndpoint(made_as_before, refuse), methods=["POST"]),
     ]
+
+
+def speechmatics_routes(gate: Gate) -> list[BaseRoute]:
+    async def made(request: Request, resources: AsyncExitStack) -> Response:
+        use = query(SpeechmaticsQuery, request).type
+        given = await _body(request)
+        fields = _checked(SpeechmaticsFields, {k: v for k, v in given.items() if v is not None})
+        key, session = caller_of(request).key, SESSION_SECONDS[1]
+        token = Token(key, session)
+        if use == "batch":
+            token = Token(key, session, "jobs", fields.client_ref or "")
+        body: SpeechmaticsTokenJson = {"key_value": await gate.token(token, fields.ttl)}
+        return JSONResponse(body, 201)
+
+    return [Route("/v1/api_keys", FileEndpoint(made, refusal), methods=["POST"])]
 
 
 def _checked(model: type[Fields], given: dict[str, Any]) -> Fields:

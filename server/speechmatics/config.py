@@ -21,6 +21,7 @@ OWN_HEADERS: Final = ("host", "connection", "content-length", "content-type", "t
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Code = Annotated[str, Field(min_length=1, max_length=40)]
+Locale = Literal["en-GB", "en-US", "en-AU", "cmn-Hans", "cmn-Hant"]
 Header = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+:[ -~]*$", max_length=8000)]
 Url = Annotated[str, Field(max_length=8000, pattern=r"^(https?|file)://[^\s\x00-\x1f]*$")]
 WebUrl = Annotated[str, Field(max_length=8000, pattern=r"^https?://[^\s\x00-\x1f]+$")]
@@ -83,7 +84,7 @@ class TranscriptionConfig(Given):
     operating_point: Literal["standard", "enhanced"] | None = None
     model: Literal["standard", "enhanced", "melia-1"] | None = None
     domain: Annotated[str, Field(max_length=100)] | None = None
-    output_locale: Literal["en-GB", "en-US", "en-AU", "cmn-Hans", "cmn-Hant"] | None = None
+    output_locale: Locale | None = None
     additional_vocab: list[Annotated[Term, BeforeValidator(_as_term)]] = Field(
         default_factory=list, max_length=1000
     )

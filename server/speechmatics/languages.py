@@ -19,7 +19,7 @@ _PACKS: Final = {
     "en_ta": ("en", "ta"),
     "tl": ("tl", "en"),
 }
-_DOMAINS: Final = {("es", "bilingual-en"): ("es", "en")}
+DOMAINS: Final = {("es", "bilingual-en"): ("es", "en")}
 _RIGHT_TO_LEFT: Final = frozenset({"ar", "fa", "he", "ps", "sd", "ur", "yi"})
 
 
@@ -39,7 +39,7 @@ def choose(name: str, domain: str | None, known: frozenset[str]) -> Choice:
     """Raises BadMessage for a language that the model does not know."""
     if name == AUTO:
         return Choice(name, ())
-    codes = _DOMAINS.get((name, domain or "")) or _PACKS.get(name) or (_OTHERS.get(name, name),)
+    codes = DOMAINS.get((name, domain or "")) or _PACKS.get(name) or (_OTHERS.get(name, name),)
     heard = tuple(code for code in codes if code in known)
     if not heard:
         supported = ", ".join(supported_of(known))

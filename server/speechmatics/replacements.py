@@ -6,6 +6,7 @@ taken, for all its matches. A word is replaced once.
 """
 
 import re
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +14,7 @@ from typing import Any, Final
 from streaming.errors import BadMessage
 
 SECONDS_MAX: Final = 0.25  # for one expression and word: some expressions would take for ever
+ALL_SECONDS_MAX: Final = 10.0  # for all expressions and words of a recording
 FIELD: Final = "transcription_config.transcript_filtering_config.replacements"
 DELIMITED: Final = re.compile(r"/(.+)/([dgimsuvy]*)", re.DOTALL)
 REFERENCE: Final = re.compile(r"\$(\$|&|\d{1,2}|<[^>]+>)")
@@ -34,6 +36,7 @@ class Replacements:
         """Pairs of `from` and `to`; of two plain rules for the same words the first counts."""
         self.by_first: dict[str, list[tuple[tuple[str, ...], str]]] = {}
         self.expressions: list[tuple[Any, str]] = []
+        self.seconds = 0.0  # spent on expressions
         for wanted, to in rules:
             if (found := DELIMITED.fullmatch(wanted)) is not None:
                 self.expressions.append((_compiled(wanted, *found.groups()), to))
@@ -64,16 +67,24 @@ class Replacements:
         return None
 
     def _matched(self, word: str, at: int) -> Rewritten | None:
-        for expression, to in self.expressions:
-            try:
+        began = time.monotonic()
+        try:
+            for expression, to in self.expressions:
+                # Others run meanwhile: `concurrent` lets go of the interpreter's lock.
                 text, count = expression.subn(
-                    lambda match, to=to: _expanded(match, to), word, timeout=SECONDS_MAX
+                    lambda match, to=to: _expanded(match, to),
+                    word,
+                    timeout=SECONDS_MAX,
+                    concurrent=True,
                 )
-            except TimeoutError as error:
-                message = f"{FIELD}: /{expression.pattern[:60]}/ takes too long"
-                raise BadMessage(message, field=FIELD) from error
-            if count:
-                return Rewritten(at, at + 1, text)
+                if count:
+                    return Rewritten(at, at + 1, text)
+        except TimeoutError as error:
+            message = f"{FIELD}: /{expression.pattern[:60]}/ takes too long"
+            raise BadMessage(message, field=FIELD) from error
+        self.seconds += time.monotonic() - began
+        if self.seconds > ALL_SECONDS_MAX:
+            raise BadMessage(f"{FIELD}: the expressions take too long", field=FIELD)
         return None
 
 
