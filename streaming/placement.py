@@ -1,15 +1,13 @@
-"""Where the chunks of a call's tracks belong: in order, the gaps filled, the tracks side by side.
+"""Where the chunks of a call's audio belong: in order, and the gaps filled.
 
 A chunk is placed by its timestamp. What is missing is waited for until `HOLD_MS` of later audio
 have come; then it is silence. What comes after that is late, and what comes twice changes nothing.
 """
 
 from bisect import insort
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
-
-import numpy as np
 
 from streaming.audio import ENCODINGS
 
@@ -26,116 +24,111 @@ SILENCE: Final = {"mulaw": b"\xff", "alaw": b"\xd5", "pcm_s16le": b"\0\0"}
 
 @dataclass(slots=True)
 class Mended:
-    """What was not as it should be."""
+    """What was not as it should be, in all tracks of a call."""
 
     late: int = 0  # chunks that came after their time, or lie where none can
     repeated: int = 0  # chunks
-    missing: int = 0  # samples of all tracks that are silence now
+    missing: int = 0  # samples, which are silence now
 
 
 @dataclass(slots=True)
-class Track:
-    """What has come and has not been let go, as (position, bytes), in order."""
+class Timeline:
+    """What the tracks of a call have in common; positions are samples at the rate of the audio."""
 
-    pieces: list[tuple[int, bytes]] = field(default_factory=list)
-    end: int = 0  # of the furthest that has come
-    shift: int = 0  # of its clock
-    misplaced: int = 0  # chunks in a row
+    encoding: str
+    sample_rate: int
+    mended: Mended
+    origin: int | None = None  # of the timestamps
+
+    def position(self, at: int) -> int:
+        """Of a timestamp, since the call's beginning."""
+        if self.origin is None:
+            self.origin = at if at > EPOCH_SECONDS * self.sample_rate else 0
+        return at - self.origin
 
 
 class Placement:
-    """Positions are samples at the rate of the audio."""
+    """One track."""
 
-    def __init__(self, encoding: str, sample_rate: int, tracks: int) -> None:
-        self.width = ENCODINGS[encoding]
-        self.silence = SILENCE[encoding]
-        self.hold = HOLD_MS * sample_rate // 1000
-        self.snap = SNAP_MS * sample_rate // 1000
-        self.ahead_max = AHEAD_SECONDS_MAX * sample_rate
-        self.epoch = EPOCH_SECONDS * sample_rate
-        self.slice = SLICE_SECONDS * sample_rate
-        self.tracks: Sequence[Track] = [Track() for _ in range(tracks)]
-        self.origin: int | None = None  # of the timestamps
+    def __init__(self, timeline: Timeline) -> None:
+        # for the call's life
+        self.timeline = timeline
+        self.mended = timeline.mended
+        rate = timeline.sample_rate
+        self.width = ENCODINGS[timeline.encoding]
+        self.silence = SILENCE[timeline.encoding]
+        self.hold = HOLD_MS * rate // 1000
+        self.snap = SNAP_MS * rate // 1000
+        self.ahead_max = AHEAD_SECONDS_MAX * rate
+        self.slice = SLICE_SECONDS * rate
+        # as it goes
+        self.pieces: list[tuple[int, bytes]] = []  # what waits, by position, in order
         self.start = 0  # all before it has been let go
-        self.mended = Mended()
+        self.end = 0  # of the furthest that has come
+        self.shift = 0  # of the track's clock
+        self.misplaced = 0  # chunks in a row
 
-    def put(self, track: int, data: bytes, at: int | None = None) -> None:
-        """Whole samples of one track; `at` by its own clock, None where it follows the last."""
-        into = self.tracks[track]
+    def put(self, data: bytes, at: int | None = None) -> None:
+        """Whole samples; `at` as their timestamp says, None where they follow the last."""
         count = len(data) // self.width
-        at = self._position(into, at, count)
-        if at is None or not count:
+        place = self.end if at is None else self._place(self.timeline.position(at), count)
+        if place is None or not count:
             return
-        if at < self.start:
-            data = data[(self.start - at) * self.width :]
-            at = self.start
-        if any(at == known and len(data) <= len(piece) for known, piece in into.pieces):
+        if place < self.start:
+            data = data[(self.start - place) * self.width :]
+            place = self.start
+        if any(place == known and len(data) <= len(piece) for known, piece in self.pieces):
             self.mended.repeated += 1
             return
-        insort(into.pieces, (at, data))
-        into.end = max(into.end, at + len(data) // self.width)
+        insort(self.pieces, (place, data))
+        self.end = max(self.end, place + len(data) // self.width)
 
-    def _position(self, track: Track, at: int | None, count: int) -> int | None:
+    def _place(self, at: int, count: int) -> int | None:
         """Where a chunk belongs; None for nowhere."""
-        follows = max(track.end, self.start)
-        if at is None:
-            return follows
-        if self.origin is None:
-            self.origin = at if at > self.epoch else 0
-        place = at - self.origin + track.shift
-        if abs(place - track.end) <= min(self.snap, count // 2):
-            place = track.end
-        if self.start < place + count and place - follows <= self.ahead_max:
-            track.misplaced = 0
+        place = at + self.shift
+        if abs(place - self.end) <= min(self.snap, count // 2):
+            place = self.end
+        if self.start < place + count and place - self.end <= self.ahead_max:
+            self.misplaced = 0
             return place
-        track.misplaced += 1
-        if track.misplaced < MISPLACED_MAX:
+        self.misplaced += 1
+        if self.misplaced < MISPLACED_MAX:
             self.mended.late += 1
             return None
-        track.misplaced = 0
-        track.shift += follows - place
-        return follows
+        self.misplaced = 0
+        self.shift += self.end - place
+        return self.end
 
     def ready(self) -> Iterator[bytes]:
-        """What need not wait any longer: the tracks interleaved, in slices, each asked for when
-        there is room for it."""
-        # Nobody waits for a track of which nothing has ever come.
-        heard = [track for track in self.tracks if track.end]
-        if heard:
-            newest = max(track.end for track in heard)
-            whole = min(map(self._whole, heard))
-            yield from self._let_go(max(whole, newest - self.hold))
-
-    def rest(self) -> Iterator[bytes]:
-        """All that has come, at the end."""
-        yield from self._let_go(max(track.end for track in self.tracks))
-
-    def _whole(self, track: Track) -> int:
-        """So far nothing is missing."""
+        """What need not wait any longer, in slices, each to be asked for when there is room."""
         at = self.start
-        for start, data in track.pieces:
+        for start, data in self.pieces:
             if start > at + self.snap:
                 break
             at = max(at, start + len(data) // self.width)
-        return at
+        return self._let_go(max(at, self.end - self.hold))
+
+    def rest(self) -> Iterator[bytes]:
+        """All that has come, at the end."""
+        return self._let_go(self.end)
 
     def _let_go(self, limit: int) -> Iterator[bytes]:
         while self.start < limit:
             end = min(limit, self.start + self.slice)
-            parts = [self._cut(track, end) for track in self.tracks]
+            cut = self._cut(end)
             self.start = end
-            yield parts[0] if len(parts) == 1 else self._interleaved(parts)
+            yield cut
 
-    def _cut(self, track: Track, end: int) -> bytes:
-        """Of one track, from `start` to `end`."""
+    def _cut(self, end: int) -> bytes:
+        """From `start` to `end`."""
         start, width = self.start, self.width
         size = (end - start) * width
-        if track.pieces and track.pieces[0][0] == start and len(track.pieces[0][1]) == size:
-            return track.pieces.pop(0)[1]
+        if self.pieces and self.pieces[0][0] == start and len(self.pieces[0][1]) == size:
+            return self.pieces.pop(0)[1]
         out = bytearray(self.silence * (end - start))
         filled = start
         kept: list[tuple[int, bytes]] = []
-        for at, data in track.pieces:
+        for at, data in self.pieces:
             stop = at + len(data) // width
             if at < end:
                 part = data[max(start - at, 0) * width : (end - at) * width]
@@ -145,11 +138,6 @@ class Placement:
                 filled = max(filled, min(stop, end))
             if stop > end:
                 kept.append((at, data) if at >= end else (end, data[(end - at) * width :]))
-        track.pieces = kept
-        if track.end:
-            self.mended.missing += end - filled
+        self.pieces = kept
+        self.mended.missing += end - filled
         return bytes(out)
-
-    def _interleaved(self, parts: list[bytes]) -> bytes:
-        sample = np.dtype((np.void, self.width))
-        return np.stack([np.frombuffer(part, sample) for part in parts], axis=1).tobytes()

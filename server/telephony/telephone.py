@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final
 from batch.backends.base import ModelInfo
 from server.accounts import AccountJson, account
 from server.protocols.base import (
+    Audio,
     Command,
     Finalize,
     Handshake,
@@ -55,9 +56,7 @@ class Telephone:
         self.finals_length = 0
         self.account: AccountJson | None = None
         self.error = ""
-        self.received = 0  # samples at the last look
-        self.heard_at = handshake.began  # when audio came last
-        self.is_quiet = True
+        self.heard_at: dict[int, float] = {}  # by track, when audio came last
 
     # ---- in
 
@@ -70,10 +69,14 @@ class Telephone:
 
     def decode(self, message: Message) -> Iterable[Command]:
         for heard in self.bridge.decode(message):
-            if not isinstance(heard, Digit):
-                yield heard
-            elif self.line is not None:
-                self.line.digit(heard)
+            match heard:
+                case Digit():
+                    if self.line is not None:
+                        self.line.digit(heard)
+                    continue
+                case Audio(channel=track):
+                    self.heard_at[track] = self.handshake.clock()
+            yield heard
 
     def gone(self) -> Iterable[Command]:
         return [*self.bridge.rest(), Stop()]
@@ -120,12 +123,10 @@ class Telephone:
         return self.bridge.beat_seconds or LOOK_SECONDS
 
     def beat(self, received: int) -> Iterable[Message | Finalize]:
-        now = self.handshake.clock()
-        if received != self.received:
-            self.received, self.heard_at, self.is_quiet = received, now, False
-        elif not self.is_quiet and now - self.heard_at >= QUIET_SECONDS:
-            self.is_quiet = True
-            yield Finalize()
+        since = self.handshake.clock() - QUIET_SECONDS
+        for track in [track for track, at in self.heard_at.items() if at <= since]:
+            del self.heard_at[track]
+            yield Finalize(track)
         if self.bridge.beat_seconds:
             yield from self.bridge.beat()
 

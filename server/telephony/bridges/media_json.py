@@ -16,10 +16,11 @@ import numpy as np
 from server.protocols import messages
 from server.protocols.base import Audio, Command, Handshake, Message, Start, Stop
 from server.telephony.bridge import ID_LENGTH_MAX, METADATA_LENGTH_MAX, Call, Digit, Heard
+from streaming.audio import ENCODINGS as WIDTHS
 from streaming.errors import BadMessage, TranscriptionError
 from streaming.events import Event
 from streaming.options import RATE_MAX, RATE_MIN, AudioFormat, Encoding, SessionOptions
-from streaming.placement import Placement
+from streaming.placement import Mended, Placement, Timeline
 
 TRACKS: Final = ("inbound", "outbound")
 # By the name of the call's id in `start`.
@@ -58,7 +59,8 @@ class MediaJson:
         self.options = handshake.options
         self.call: Call | None = None
         self.audio = AudioFormat()
-        self.placement: Placement | None = None
+        self.tracks: list[Placement] = []
+        self.mended = Mended()
         self.ignored = 0
 
     # ---- in
@@ -71,14 +73,14 @@ class MediaJson:
         except BadMessage:
             self.ignored += 1
             return ()
-        match fields.get("event"), self.placement:
-            case "media", Placement() as placement:
-                return self._media(placement, fields.get("media"))
+        match fields.get("event"), self.call:
+            case "media", Call() as call:
+                return self._media(call, fields.get("media"))
             case "start", None:
                 return [self._start(fields)]
-            case "dtmf", Placement():
+            case "dtmf", Call():
                 return self._digit(fields.get("dtmf"))
-            case "stop", Placement():
+            case "stop", Call():
                 return [*self.rest(), Stop()]
             case (("connected" | "mark" | "clear" | "error" | "playedStream" | "clearedAudio"), _):
                 return ()
@@ -103,9 +105,11 @@ class MediaJson:
             metadata=_metadata(fields, start),
             webhook_url=url if isinstance(url, str) else "",
         )
-        audio = self.audio
-        self.placement = Placement(audio.encoding, audio.sample_rate, audio.channels)
-        return Start(audio, _options(self.options, custom))
+        timeline = Timeline(self.audio.encoding, self.audio.sample_rate, self.mended)
+        self.tracks = [Placement(timeline) for _ in self.call.tracks]
+        # Nobody may make a carrier wait: it would give the call's audio up.
+        options = _options(self.options, custom)
+        return Start(self.audio, options, is_spooled=True, is_apart=True)
 
     def _tracks(self, start: Mapping[str, Any]) -> tuple[str, ...]:
         """Telnyx does not say which ones will come."""
@@ -114,24 +118,24 @@ class MediaJson:
         known = tuple(track for track in TRACKS if track in named)
         return known or TRACKS
 
-    def _media(self, placement: Placement, media: Any) -> Iterator[Command]:
-        assert self.call is not None
+    def _media(self, call: Call, media: Any) -> Iterator[Command]:
         try:
             data = base64.b64decode(media["payload"], validate=True)
-            track = self.call.tracks.index(_track(media.get("track", self.call.tracks[0])))
+            number = call.tracks.index(_track(media.get("track", call.tracks[0])))
             at = _position(media.get("timestamp"), self.audio.sample_rate)
         except (KeyError, TypeError, ValueError, AttributeError, binascii.Error):
             self.ignored += 1
             return
-        width = placement.width
+        width = WIDTHS[self.audio.encoding]
         if len(data) % width or len(data) > CHUNK_SECONDS_MAX * self.audio.sample_rate * width:
             self.ignored += 1
             return
         if width == 2 and self.query.get("byte_order") == "big":
             data = np.frombuffer(data, "<i2").byteswap().tobytes()
-        placement.put(track, data, at)
-        for part in placement.ready():
-            yield Audio(part)
+        track = self.tracks[number]
+        track.put(data, at)
+        for part in track.ready():
+            yield Audio(part, number)
 
     def _digit(self, dtmf: Any) -> Iterable[Digit]:
         if isinstance(dtmf, dict) and isinstance(dtmf.get("digit"), str):
@@ -140,11 +144,12 @@ class MediaJson:
         return ()
 
     def rest(self) -> Iterable[Command]:
-        return () if self.placement is None else map(Audio, self.placement.rest())
+        return (
+            Audio(part, number) for number, track in enumerate(self.tracks) for part in track.rest()
+        )
 
     def faults(self) -> Mapping[str, int]:
-        mended = {} if self.placement is None else asdict(self.placement.mended)
-        return {"ignored": self.ignored, **mended}
+        return {"ignored": self.ignored, **asdict(self.mended)}
 
     # ---- out
 
