@@ -47,18 +47,21 @@ from server.rest import (
 )
 from server.rest.upload import Uploads
 from server.sessions import Guest, Sessions
+from server.socket import Socket
 from server.speechmatics import probes as speechmatics_probes
 from server.speechmatics import refusals
 from server.speechmatics.plan import Running
 from server.telephony import readers
+from server.telephony.audiosocket import CallListener, CallSocket
 from server.telephony.bridges import BRIDGES
+from server.telephony.bridges.audiosocket import AudioSocket
 from server.telephony.calls import Calls
 from server.telephony.door import Admit, Door
 from server.telephony.telephone import Telephone
 from server.webhooks import Webhooks
 from streaming.errors import TranscriptionError
 
-Connect = Callable[[WebSocket, WireProtocol, Guest], Awaitable[None]]
+Connect = Callable[[Socket, WireProtocol, Guest], Awaitable[None]]
 REQUEST_ID: Final = "x-request-id"
 SECURITY = (
     (
@@ -74,7 +77,8 @@ SECURITY = (
 def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyring) -> Starlette:
     """The whole server as an ASGI application; the engine lives as long as the application.
 
-    `app.state.jobs` is the JobDoor, to be closed before the engine finishes its streams.
+    `app.state.jobs` is the JobDoor, to be closed before the engine finishes its streams, and
+    `app.state.call_listener` what answers AudioSocket.
     """
     gate = Gate(config.access, keyring, reach_of(config))
     backend = engine.backend
@@ -84,7 +88,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
     sessions = Sessions(engine, config.limits, metrics)
     connections: set[Connection] = set()
 
-    async def connect(socket: WebSocket, wire: WireProtocol, guest: Guest) -> None:
+    async def connect(socket: Socket, wire: WireProtocol, guest: Guest) -> None:
         connection = Connection(socket, wire, sessions, guest, webhooks)
         connections.add(connection)
         try:
@@ -138,6 +142,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
     refused = {404: elsewhere.refuse, 405: elsewhere.refuse}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=refused)
     app.state.jobs = jobs
+    app.state.call_listener = _call_listener(config, sessions, connect, calls)
     app.add_middleware(SecurityHeaders)
     return app
 
@@ -177,6 +182,20 @@ def _telephones(
         for bridge in BRIDGES
         for path in bridge.paths
     ]
+
+
+def _call_listener(
+    config: Config, sessions: Sessions, connect: Connect, calls: Calls
+) -> CallListener:
+    async def answer(socket: CallSocket) -> None:
+        handshake = Handshake(
+            options=config.session,
+            limits=config.telephony.within(config.limits),
+            languages=sessions.engine.backend.languages,
+        )
+        await connect(socket, Telephone(AudioSocket, calls, handshake), Guest())
+
+    return CallListener(config.audiosocket, config.telephony.networks, answer)
 
 
 def _socket(

@@ -68,6 +68,8 @@ class Config(BaseSettings):
     """Address to listen on for TLS; empty: the same as without."""
     tls_port: Annotated[int, Field(ge=0, le=65_535)] = 8443
     """Port to listen on for TLS."""
+    audiosocket: Annotated[str, Field(pattern=r"^(\S+:\d{1,5})?$")] = ""
+    """HOST:PORT to listen on for Asterisk's AudioSocket."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is logged, at least."""
     # The model's options are at the top, where they are short to write; see `model_options`.

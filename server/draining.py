@@ -10,6 +10,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from batch.engine import Engine
+from server.telephony.audiosocket import CallListener
 from server.tls import HANDSHAKE_SECONDS_MAX, TlsAddress
 
 logger = logging.getLogger("server.draining")
@@ -29,7 +30,7 @@ class DrainingServer(uvicorn.Server):
     are let go of, to be gone on with by the next start.
 
     Only then does uvicorn stop, which closes every WebSocket at once. A second signal ends it.
-    `tls`: where the same application is reached with TLS as well.
+    `tls`: where the same application is reached with TLS as well. `calls`: where AudioSocket is.
     """
 
     def __init__(
@@ -39,24 +40,29 @@ class DrainingServer(uvicorn.Server):
         jobs: Work,
         seconds_max: float,
         tls: TlsAddress | None = None,
+        calls: CallListener | None = None,
     ) -> None:
         super().__init__(config)
         self.tls = tls
+        self.calls = calls
         self.engine = engine
         self.jobs = jobs
         self.seconds_max = seconds_max
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.tls is None:
-            return
+        what = "TLS"
         try:
-            self.servers.append(await self._listen(self.tls))
+            if self.tls is not None:
+                self.servers.append(await self._listen(self.tls))
+                self.tls.certificate.read_on_hangup()
+            what = "AudioSocket"
+            if self.calls is not None:
+                self.servers.append(await self.calls.listen())
         except OSError as error:
-            logger.error("TLS: %s", error)
+            logger.error("%s: %s", what, error)
             await self.shutdown(sockets)
             sys.exit(STARTUP_FAILURE)
-        self.tls.certificate.read_on_hangup()
 
     async def _listen(self, tls: TlsAddress) -> asyncio.Server:
         config = self.config

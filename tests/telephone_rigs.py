@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -125,6 +126,13 @@ async def reading(url: str, call: str, query: str = "", **options: Any) -> Async
     """Somebody who reads a call."""
     async with connected(url, path=f"/v1/calls/{call}", query=query, **options) as reader:
         yield reader
+
+
+async def begun(url: str, call: str) -> None:
+    """The call has been taken."""
+    async with asyncio.timeout(PATIENCE), httpx.AsyncClient(base_url=url) as client:
+        while (await client.get(f"/v1/calls/{call}")).status_code != 200:
+            await asyncio.sleep(0.02)
 
 
 async def ended(reader: Client) -> None:

@@ -83,8 +83,8 @@ def serve(config: Config) -> int:
         timeout_keep_alive=5,
         timeout_graceful_shutdown=config.limits.shutdown_seconds_max,
     )
-    server = DrainingServer(
-        options, engine, app.state.jobs, config.limits.shutdown_seconds_max, tls
-    )
+    seconds_max = config.limits.shutdown_seconds_max
+    calls = app.state.call_listener if config.audiosocket else None
+    server = DrainingServer(options, engine, app.state.jobs, seconds_max, tls, calls)
     server.run()
     return 0 if server.started else 1

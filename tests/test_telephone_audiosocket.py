@@ -1,0 +1,186 @@
+"""Calls by Asterisk's AudioSocket, over TCP."""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.conftest import Recording, Server, free_port, running_server
+from tests.encodings import encoded, samples
+from tests.telephone_rigs import LOUD, begun, ended, reading
+from tests.wire import PATIENCE
+
+SILENCE = b"\x10\x01\x40" + bytes(320)
+HANGUP = b"\x00\x00\x00"
+KINDS = {0x10: 8000, 0x12: 16_000, 0x15: 44_100, 0x16: 48_000, 0x18: 192_000}
+END_SECONDS_MAX = 2.0
+
+
+def frame(kind: int, payload: bytes = b"") -> bytes:
+    return bytes([kind]) + len(payload).to_bytes(2) + payload
+
+
+def slin(recording: Recording, rate: int = 8000) -> bytes:
+    return encoded(samples(recording.pcm), "pcm_s16le", rate) + bytes(2 * 2 * rate)
+
+
+class Asterisk:
+    """Asterisk's side, as res_audiosocket.c does it; what comes back is kept."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.heard = b""
+        self.listening = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await self.reader.read(4096):
+                self.heard += data
+
+    def say(self, *frames: bytes) -> None:
+        for data in frames:
+            self.writer.write(data)
+
+    async def play(self, audio: bytes, kind: int = 0x10, pace: float = 0.02) -> None:
+        size = KINDS[kind] // 50 * 2
+        clock = asyncio.get_running_loop()
+        began = clock.time()
+        for number, at in enumerate(range(0, len(audio), size)):
+            await asyncio.sleep(max(0.0, began + number * pace - clock.time()))
+            self.say(frame(kind, audio[at : at + size]))
+
+    async def closed(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await self.listening
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def stentor(port: int) -> Iterator[Server]:
+    with running_server("--audiosocket", f"127.0.0.1:{port}") as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def calling(port: int) -> AsyncIterator[tuple[Asterisk, str]]:
+    call = uuid.uuid4()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    asterisk = Asterisk(reader, writer)
+    asterisk.say(frame(0x01, call.bytes))
+    try:
+        yield asterisk, str(call)
+    finally:
+        writer.close()
+        asterisk.listening.cancel()
+
+
+async def test_a_call_is_transcribed_and_hears_silence(
+    stentor: Server, port: int, speech: list[Recording]
+) -> None:
+    began = time.monotonic()
+    async with calling(port) as (asterisk, call), reading(stentor.url, call) as reader:
+        await asterisk.play(slin(speech[0]))
+        final = await reader.wait_for("final")
+        asterisk.say(frame(0x03, b"5"), HANGUP)
+        await ended(reader)
+        lasted = time.monotonic() - began
+        await asterisk.closed()
+    assert final["text"] == speech[0].text
+    assert (final["track"], final["reason"]) == ("caller", "silence")
+    assert reader.of("digit") == [{"type": "digit", "digit": "5", "track": ""}]
+    whole = len(asterisk.heard) // len(SILENCE)
+    assert asterisk.heard == SILENCE * whole + HANGUP
+    assert lasted / 0.02 - 30 < whole <= lasted / 0.02
+
+
+@pytest.mark.parametrize("kind", [0x12, 0x15, 0x16, 0x18])
+async def test_the_kind_of_a_frame_says_its_rate(
+    stentor: Server, port: int, speech: list[Recording], kind: int
+) -> None:
+    async with calling(port) as (asterisk, call), reading(stentor.url, call) as reader:
+        await asterisk.play(slin(speech[0], KINDS[kind]), kind, pace=0.004)
+        asterisk.say(HANGUP)
+        await ended(reader)
+    assert reader.text() == speech[0].text
+
+
+async def test_frames_come_in_pieces_and_together(
+    stentor: Server, port: int, speech: list[Recording]
+) -> None:
+    audio = slin(speech[0])
+    wire = b"".join(frame(0x10, audio[at : at + 320]) for at in range(0, len(audio), 320))
+    async with calling(port) as (asterisk, call), reading(stentor.url, call) as reader:
+        for at in range(0, len(wire), 1999):
+            asterisk.say(wire[at : at + 1999])
+            await asyncio.sleep(0.01)
+        asterisk.say(frame(0x77, b"?"), frame(0x10, b"odd"), HANGUP)
+        await ended(reader)
+    assert reader.text() == speech[0].text
+
+
+@pytest.mark.parametrize("end", ["hang-up", "close", "reset"])
+async def test_however_a_call_ends_its_last_final_comes(
+    stentor: Server, port: int, speech: list[Recording], end: str
+) -> None:
+    sound = samples(speech[0].pcm)
+    last = max(at for at, level in enumerate(abs(sound)) if level > LOUD)
+    async with calling(port) as (asterisk, call), reading(stentor.url, call) as reader:
+        await asterisk.play(encoded(sound[: last + 1], "pcm_s16le", 8000))
+        began = time.monotonic()
+        match end:
+            case "hang-up":
+                asterisk.say(HANGUP)
+            case "close":
+                asterisk.writer.close()
+            case "reset":
+                asterisk.writer.transport.abort()
+        await ended(reader)
+        assert time.monotonic() - began < END_SECONDS_MAX
+    assert reader.text() == speech[0].text
+    assert reader.finals()[-1]["reason"] == "stop"
+
+
+@pytest.mark.parametrize("first", [frame(0x10, bytes(320)), frame(0x01, b"short"), HANGUP])
+async def test_who_does_not_say_which_call_it_is_is_hung_up_on(
+    port: int, first: bytes, stentor: Server
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(first)
+    async with asyncio.timeout(PATIENCE):
+        assert await reader.read() == HANGUP
+    writer.close()
+
+
+async def test_a_full_server_hangs_up_at_once(speech: list[Recording]) -> None:
+    port = free_port()
+    flags = ("--audiosocket", f"127.0.0.1:{port}", "--engine.streams-max", "1")
+    with running_server(*flags) as full:
+        async with calling(port) as (first, call), reading(full.url, call) as reader:
+            await begun(full.url, call)
+            async with calling(port) as (second, other):
+                await second.closed()
+                assert second.heard == HANGUP
+            async with reading(full.url, other) as told:
+                await told.closed()
+            assert told.of("error")[0]["code"] == "overloaded"
+            await first.play(slin(speech[0]), pace=0.004)
+            first.say(HANGUP)
+            await ended(reader)
+        assert reader.text() == speech[0].text
+
+
+async def test_other_networks_are_kept_out() -> None:
+    port = free_port()
+    flags = ("--audiosocket", f"127.0.0.1:{port}", "--telephony.networks", "192.0.2.0/24")
+    with running_server(*flags):
+        async with calling(port) as (asterisk, _):
+            await asterisk.closed()
+        assert asterisk.heard == b""
