@@ -1,7 +1,7 @@
 """Where the chunks of a call's audio belong: in order, and the gaps filled.
 
-A chunk is placed by its timestamp. What is missing is waited for until `HOLD_MS` of later audio
-have come; then it is silence. What comes after that is late, and what comes twice changes nothing.
+A chunk is placed by its timestamp. What is missing is waited for until something has come that ends
+`HOLD_MS` later; then it is silence. What comes after that is late, and what comes twice is nothing.
 """
 
 from bisect import insort
@@ -103,10 +103,10 @@ class Placement:
         """What need not wait any longer, in slices, each to be asked for when there is room."""
         at = self.start
         for start, data in self.pieces:
-            if start > at + self.snap:
+            if start > at + self.snap and self.end - at <= self.hold:
                 break
             at = max(at, start + len(data) // self.width)
-        return self._let_go(max(at, self.end - self.hold))
+        return self._let_go(at)
 
     def rest(self) -> Iterator[bytes]:
         """All that has come, at the end."""

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -22,6 +21,20 @@ LOUD = 0.02
 SILENCE = b"\xff" * 8000 * 2  # two seconds of μ-law
 
 Message = dict[str, Any]
+
+TELNYX: Message = {
+    "event": "start",
+    "sequence_number": "1",
+    "stream_id": "32de0dea",
+    "start": {
+        "user_id": "3e6f99",
+        "call_control_id": "v2:T02",
+        "call_session_id": "ff55",
+        "from": "+15550001",
+        "to": "+15550002",
+        "media_format": {"encoding": "PCMU", "sample_rate": 8000, "channels": 1},
+    },
+}
 
 
 def mulaw(pcm: bytes) -> bytes:
@@ -128,11 +141,10 @@ async def reading(url: str, call: str, query: str = "", **options: Any) -> Async
         yield reader
 
 
-async def begun(url: str, call: str) -> None:
+async def begun(reader: Client) -> None:
     """The call has been taken."""
-    async with asyncio.timeout(PATIENCE), httpx.AsyncClient(base_url=url) as client:
-        while (await client.get(f"/v1/calls/{call}")).status_code != 200:
-            await asyncio.sleep(0.02)
+    if (await reader.wait_for("call"))["state"] == "waiting":
+        await reader.wait_for("call", 2)
 
 
 async def ended(reader: Client) -> None:

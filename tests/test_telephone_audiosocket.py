@@ -164,7 +164,7 @@ async def test_a_full_server_hangs_up_at_once(speech: list[Recording]) -> None:
     flags = ("--audiosocket", f"127.0.0.1:{port}", "--engine.streams-max", "1")
     with running_server(*flags) as full:
         async with calling(port) as (first, call), reading(full.url, call) as reader:
-            await begun(full.url, call)
+            await begun(reader)
             async with calling(port) as (second, other):
                 await second.closed()
                 assert second.heard == HANGUP

@@ -148,3 +148,20 @@ async def test_a_pause_in_which_nothing_is_sent_ends_a_sentence(
         assert final["reason"] == "finalize"
         await twilio.say(stop(call))
         await ended(reader)
+
+
+async def test_telnyx_sends_both_tracks_without_saying_so(
+    server_url: str, speech: list[Recording]
+) -> None:
+    from tests.telephone_rigs import chunks, mulaw
+    from tests.test_telephone_bridges import TELNYX
+
+    call = new_id()
+    begin = {**TELNYX, "start": {**TELNYX["start"], "call_control_id": call}}
+    audio = mulaw(speech[0].pcm)
+    async with reading(server_url, call) as reader:
+        async with carrier(server_url, "/telephony/telnyx") as telnyx:
+            await telnyx.say({"event": "connected", "version": "1.0.0"}, begin)
+            await telnyx.play(chunks(b"\xff" * len(audio)), chunks(audio, "outbound"), pace=0.004)
+        await ended(reader)
+    assert (reader.text(0), reader.text(1)) == ("", speech[0].text)

@@ -16,10 +16,11 @@ import numpy as np
 from server.protocols import messages
 from server.protocols.base import Audio, Command, Handshake, Message, Start, Stop
 from server.telephony.bridge import ID_LENGTH_MAX, METADATA_LENGTH_MAX, Call, Digit, Heard
+from server.telephony.fields import first, sample_rate, with_language, wrong
 from streaming.audio import ENCODINGS as WIDTHS
 from streaming.errors import BadMessage, TranscriptionError
 from streaming.events import Event
-from streaming.options import RATE_MAX, RATE_MIN, AudioFormat, Encoding, SessionOptions
+from streaming.options import AudioFormat, Encoding
 from streaming.placement import Mended, Placement, Timeline
 
 TRACKS: Final = ("inbound", "outbound")
@@ -95,7 +96,7 @@ class MediaJson:
         if not key or not start[key]:
             raise BadMessage("start: has no call", field="start", allowed=", ".join(BRIDGES))
         self.audio = _format(start, self._tracks(start))
-        custom = start.get("customParameters", start.get("custom_parameters"))
+        custom = first(start, ("customParameters", "custom_parameters"))
         custom = custom if isinstance(custom, dict) else {}
         url = custom.get("webhook_url")
         self.call = Call(
@@ -108,7 +109,7 @@ class MediaJson:
         timeline = Timeline(self.audio.encoding, self.audio.sample_rate, self.mended)
         self.tracks = [Placement(timeline) for _ in self.call.tracks]
         # Nobody may make a carrier wait: it would give the call's audio up.
-        options = _options(self.options, custom)
+        options = with_language(self.options, custom.get("language"))
         return Start(self.audio, options, is_spooled=True, is_apart=True)
 
     def _tracks(self, start: Mapping[str, Any]) -> tuple[str, ...]:
@@ -168,19 +169,13 @@ def _track(name: Any) -> str:
 
 
 def _format(start: Mapping[str, Any], tracks: tuple[str, ...]) -> AudioFormat:
-    given = start.get("mediaFormat", start.get("media_format"))
+    given = first(start, ("mediaFormat", "media_format"))
     given = given if isinstance(given, dict) else {}
     encoding = str(given.get("encoding", "audio/x-mulaw")).lower()
     if encoding not in ENCODINGS:
-        allowed = ", ".join(ENCODINGS)
-        message = f"media_format.encoding: {encoding!r:.60} is not allowed"
-        raise BadMessage(message, field="media_format.encoding", allowed=allowed)
-    said = str(given.get("sampleRate", given.get("sample_rate", 8000)))
-    rate = int(said) if said.isdecimal() and len(said) < 7 else 0
-    if not RATE_MIN <= rate <= RATE_MAX:
-        message = f"media_format.sample_rate: {said!r:.60} is not allowed"
-        allowed = f"{RATE_MIN} to {RATE_MAX}"
-        raise BadMessage(message, field="media_format.sample_rate", allowed=allowed)
+        raise wrong("media_format.encoding", ", ".join(ENCODINGS))
+    said = first(given, ("sampleRate", "sample_rate"), 8000)
+    rate = sample_rate(said, "media_format.sample_rate")
     return AudioFormat(encoding=ENCODINGS[encoding], sample_rate=rate, channels=len(tracks))
 
 
@@ -192,14 +187,6 @@ def _position(timestamp: Any, sample_rate: int) -> int | None:
     if not text.isdecimal() or len(text) > TIMESTAMP_LENGTH_MAX:
         raise ValueError
     return int(text) * sample_rate // 1000
-
-
-def _options(options: SessionOptions, custom: Mapping[str, Any]) -> SessionOptions:
-    language = custom.get("language")
-    if not isinstance(language, str):
-        return options
-    language = None if language == "auto" else language
-    return options.model_copy(update={"language": language})
 
 
 def _metadata(fields: Mapping[str, Any], start: Mapping[str, Any]) -> dict[str, Any]:

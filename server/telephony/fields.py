@@ -1,0 +1,53 @@
+"""What several bridges say of a call, each by names of its own."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from uuid import uuid4
+
+from server.telephony.bridge import ID_LENGTH_MAX
+from streaming.errors import BadMessage
+from streaming.options import RATE_MAX, RATE_MIN, SessionOptions
+
+RATE_DIGITS_MAX: Final = 6
+LANGUAGE: Final = re.compile("auto|[a-z]{2,3}")
+IDS: Final = ("call_id", "callSid", "call_sid", "uuid", "conversation_uuid", "channel_id")
+
+
+def wrong(field: str, allowed: str) -> BadMessage:
+    """What was given instead may be a telephone number, and errors are logged."""
+    return BadMessage(f"{field}: this is not allowed", field=field, allowed=allowed)
+
+
+def first(given: Mapping[str, Any], names: Iterable[str], default: Any = None) -> Any:
+    """The value of the first of these names that is there."""
+    return next((given[name] for name in names if name in given), default)
+
+
+def sample_rate(said: Any, field: str) -> int:
+    """`16000`, `16000.0` or `16k`. Raises BadMessage."""
+    text = str(said).lower().removesuffix(".0")
+    text = text.removesuffix("k") + "000" if text.endswith("k") else text
+    rate = int(text) if text.isdecimal() and len(text) <= RATE_DIGITS_MAX else 0
+    if not RATE_MIN <= rate <= RATE_MAX:
+        raise wrong(field, f"{RATE_MIN} to {RATE_MAX}")
+    return rate
+
+
+def with_language(options: SessionOptions, said: Any) -> SessionOptions:
+    """`en`, `en-US` or `auto`. Whether the model knows it the engine says. Raises BadMessage."""
+    if not isinstance(said, str) or not said:
+        return options
+    code = said.replace("_", "-").partition("-")[0].lower()
+    if not LANGUAGE.fullmatch(code):
+        raise wrong("language", "auto or an ISO 639 code such as en")
+    return options.model_copy(update={"language": None if code == "auto" else code})
+
+
+def call_id(*given: Mapping[str, Any]) -> str:
+    """The id by which the call is read; one of our own where the bridge names none."""
+    for fields in given:
+        said = first(fields, IDS)
+        if isinstance(said, str) and said:
+            return said[:ID_LENGTH_MAX]
+    return str(uuid4())
