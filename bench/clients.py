@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from urllib.parse import urljoin
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -50,15 +51,18 @@ async def stream(dialect: Dialect, address: str, audio: Pcm, pace: Pace, options
     messages: list[tuple[float, Message]] = []
     asked = time.perf_counter()
     try:
-        async with connect(
-            address, compression=None, max_size=1 << 24, ping_interval=None
-        ) as socket:
+        async with contextlib.AsyncExitStack() as sockets:
+            heard = None
+            if dialect.heard_at:
+                heard = await sockets.enter_async_context(_to(urljoin(address, dialect.heard_at)))
+            socket = await sockets.enter_async_context(_to(address))
             for message in dialect.hello(options):
                 await socket.send(message)
             async with asyncio.timeout(READY_SECONDS_MAX):
-                messages.append((time.perf_counter(), await socket.recv()))
+                messages.append((time.perf_counter(), await (heard or socket).recv()))
             trace.answered_ms = (time.perf_counter() - asked) * 1000
-            await _converse(dialect, socket, audio, trace, messages)
+            receiving = asyncio.create_task(_receive(dialect, heard or socket, messages))
+            await _converse(dialect, socket, receiving, audio, trace, messages)
         trace.close_code = socket.close_code
     except (OSError, WebSocketException) as error:
         trace.errors.append({"code": "bench", "message": f"no session: {error}"})
@@ -66,9 +70,14 @@ async def stream(dialect: Dialect, address: str, audio: Pcm, pace: Pace, options
     return trace
 
 
+def _to(address: str) -> connect:
+    return connect(address, compression=None, max_size=1 << 24, ping_interval=None)
+
+
 async def _converse(
     dialect: Dialect,
     socket: ClientConnection,
+    receiving: asyncio.Task[None],
     audio: Pcm,
     trace: Trace,
     messages: list[tuple[float, Message]],
@@ -76,7 +85,6 @@ async def _converse(
     async def send(pcm: bytes) -> None:
         await socket.send(dialect.frame(pcm))
 
-    receiving = asyncio.create_task(_receive(dialect, socket, messages))
     try:
         with contextlib.suppress(ConnectionClosed):  # the server says why in its own words
             await send_paced(send, audio, trace.pace, trace)

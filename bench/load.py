@@ -77,6 +77,8 @@ async def run_load(server: Server, load: Load, scripts: list[Script]) -> tuple[l
 async def _client(server: Server, load: Load, script: Script, offset: float) -> Trace:
     await asyncio.sleep(offset)
     dialect = DIALECTS[load.protocol]
+    if dialect.of_session is not None:
+        dialect = dialect.of_session()
     address = dialect.address(server.url, load.start)
     return await stream(dialect, address, script.audio, load.pace, load.start)
 

@@ -115,7 +115,6 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
     defaults = config.session
     routes: list[BaseRoute] = [
         *_telephones(config, gate, sessions, connect, calls),
-        *readers.sockets(calls, gate, config.limits.send_seconds_max),
         *(
             WebSocketRoute(path, _socket(protocol, config, gate, sessions, connect, gate.socket))
             for protocol in PROTOCOLS
@@ -174,7 +173,7 @@ def _telephones(
     admit = Door(gate, config.telephony).admit
     lasting = config.telephony.within(config.limits)
     config = config.model_copy(update={"limits": lasting})
-    return [
+    bridges = [
         WebSocketRoute(
             path,
             _socket(partial(Telephone, bridge, calls), config, gate, sessions, connect, admit),
@@ -182,6 +181,7 @@ def _telephones(
         for bridge in BRIDGES
         for path in bridge.paths
     ]
+    return [*bridges, *readers.sockets(calls, gate, lasting.send_seconds_max)]
 
 
 def _call_listener(

@@ -4,9 +4,11 @@ import time
 
 import pytest
 
-from tests.conftest import Recording
+from tests.conftest import Recording, running_server
 from tests.telephone_rigs import (
     CHUNK,
+    TELNYX,
+    begun,
     carrier,
     chunks,
     ended,
@@ -96,6 +98,44 @@ async def test_swapped_and_repeated_chunks_are_put_right(
     assert abs(received - 2 * len(mulaw(speech[0].pcm))) < 2 * CHUNK
 
 
+async def test_nothing_that_is_sent_ends_a_call(server_url: str, speech: list[Recording]) -> None:
+    call = new_id()
+    odd: list[str | bytes] = ["", "{", "[]", "{}", '{"event":"media"}', "\x00" * 9000, b"\x00\x01"]
+    async with reading(server_url, call) as reader, carrier(server_url) as twilio:
+        await reader.wait_for("call")
+        await twilio.begin(call)
+        for message in odd:
+            await twilio.socket.send(message)
+        await twilio.say({"event": "start", "start": {}}, {"event": "media", "media": []})
+        await twilio.play(chunks(mulaw(speech[0].pcm)), pace=0.004)
+        assert twilio.socket.close_code is None
+        await twilio.say(stop(call))
+        await ended(reader)
+    assert reader.text() == speech[0].text
+
+
+async def test_a_full_server_says_so_at_the_start_and_keeps_the_calls_it_has(
+    speech: list[Recording],
+) -> None:
+    first, second = new_id(), new_id()
+    with running_server("--engine.streams-max", "1") as full:
+        async with reading(full.url, first) as reader, carrier(full.url) as twilio:
+            await twilio.begin(first)
+            await begun(reader)
+            async with reading(full.url, second) as told, carrier(full.url) as refused:
+                await told.wait_for("call")
+                began = time.monotonic()
+                await refused.begin(second)
+                assert await refused.closed() == 1013
+                assert time.monotonic() - began < 1
+                await told.closed()
+            assert told.error["code"] == "overloaded"
+            await twilio.play(chunks(mulaw(speech[0].pcm)), pace=0.004)
+            await twilio.say(stop(first))
+            await ended(reader)
+    assert reader.text() == speech[0].text
+
+
 async def test_what_is_lost_becomes_silence(server_url: str, speech: list[Recording]) -> None:
     call = new_id()
     audio = mulaw(speech[0].pcm)
@@ -153,9 +193,6 @@ async def test_a_pause_in_which_nothing_is_sent_ends_a_sentence(
 async def test_telnyx_sends_both_tracks_without_saying_so(
     server_url: str, speech: list[Recording]
 ) -> None:
-    from tests.telephone_rigs import chunks, mulaw
-    from tests.test_telephone_bridges import TELNYX
-
     call = new_id()
     begin = {**TELNYX, "start": {**TELNYX["start"], "call_control_id": call}}
     audio = mulaw(speech[0].pcm)

@@ -4,6 +4,7 @@ from bench.dialects.assemblyai import ASSEMBLYAI
 from bench.dialects.dialect import Dialect
 from bench.dialects.native import NATIVE
 from bench.dialects.speechmatics import SPEECHMATICS
+from bench.dialects.twilio import TWILIO
 from bench.dialects.whisperlive import WHISPERLIVE
 from bench.dialects.whisperlivekit import WHISPERLIVEKIT
 
@@ -11,6 +12,7 @@ DIALECTS: dict[str, Dialect] = {
     "native": NATIVE,
     "assemblyai": ASSEMBLYAI,
     "speechmatics": SPEECHMATICS,
+    "twilio": TWILIO,
     "whisperlive": WHISPERLIVE,
     "whisperlivekit": WHISPERLIVEKIT,
 }

@@ -40,6 +40,10 @@ class Dialect:
     # wait until nothing has come for a while.
     quiet_seconds: float = 0.0
     has_account: bool = False
+    # Where the text comes on a socket of its own, which is opened before the other: its path.
+    heard_at: str = ""
+    # Makes the dialect of one session, where that has a name or keeps count of what it has sent.
+    of_session: "Callable[[], Dialect] | None" = None
 
     def address(self, url: str, options: Options) -> str:
         """Of a server at `url` (http or https), the WebSocket to connect to."""

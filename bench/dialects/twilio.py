@@ -1,0 +1,85 @@
+"""Calls by Twilio's Media Streams, and somebody who reads each: docs/telephony.md.
+
+Audio is resampled to 8 kHz and encoded as μ-law as it goes out, as a carrier's gateway does.
+"""
+
+import base64
+import json
+from typing import Final
+from uuid import uuid4
+
+import numpy as np
+import soxr
+
+from bench.dialects.dialect import Dialect, Message, Options
+from bench.dialects.native import NATIVE
+from bench.recordings import SAMPLE_RATE
+from streaming.audio import to_float
+
+RATE: Final = 8000
+# All codes of G.711 by the sample they stand for; between two the nearer one is taken.
+LEVELS: Final = to_float(bytes(range(256)), "mulaw")
+CODES: Final = np.argsort(LEVELS, kind="stable").astype(np.uint8)
+BOUNDS: Final = (LEVELS[CODES][1:] + LEVELS[CODES][:-1]) / 2
+
+
+class Call:
+    """The carrier's side of one."""
+
+    def __init__(self) -> None:
+        self.id = f"CA{uuid4().hex}"
+        self.resampler = soxr.ResampleStream(SAMPLE_RATE, RATE, 1, "float32", quality="MQ")
+        self.sent = 0  # samples
+        self.chunks = 0
+
+    def hello(self, options: Options) -> list[Message]:
+        start = {
+            "callSid": self.id,
+            "streamSid": "MZ1",
+            "tracks": ["inbound"],
+            "customParameters": {"language": options.get("language", "auto")},
+            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": RATE, "channels": 1},
+        }
+        return [
+            json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"}),
+            json.dumps({"event": "start", "sequenceNumber": "1", "start": start}),
+        ]
+
+    def frame(self, pcm: bytes) -> Message:
+        narrow = self.resampler.resample_chunk(to_float(pcm, "pcm_s16le"))
+        self.chunks += 1
+        media = {
+            "track": "inbound",
+            "chunk": str(self.chunks),
+            "timestamp": str(self.sent * 1000 // RATE),
+            "payload": base64.b64encode(mulaw(narrow)).decode(),
+        }
+        self.sent += len(narrow)
+        return json.dumps({"event": "media", "media": media})
+
+    def stop(self, _: int) -> list[Message]:
+        return [json.dumps({"event": "stop", "stop": {"callSid": self.id}})]
+
+
+def mulaw(sound: np.typing.NDArray[np.float32]) -> bytes:
+    """float32, [samples], in [-1, 1]."""
+    encoded: bytes = CODES[np.searchsorted(BOUNDS, sound)].tobytes()
+    return encoded
+
+
+def _dialect() -> Dialect:
+    call = Call()
+    return Dialect(
+        path=lambda _: "/telephony/twilio",
+        hello=call.hello,
+        frame=call.frame,
+        stop=call.stop,
+        read=NATIVE.read,
+        silence_ms=NATIVE.silence_ms,
+        has_account=True,
+        heard_at=f"/v1/calls/{call.id}",
+        of_session=_dialect,
+    )
+
+
+TWILIO = _dialect()
