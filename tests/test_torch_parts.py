@@ -53,15 +53,36 @@ def warped(costs: np.ndarray) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_the_path_is_that_of_dynamic_time_warping(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    weights = rng.normal(size=(rng.integers(1, 12), rng.integers(12, 60))).astype(np.float32)
-    assert starts(weights) == warped(-weights.astype(np.float64))
+def test_the_paths_are_those_of_dynamic_time_warping() -> None:
+    rng = np.random.default_rng(0)
+    tokens, positions = rng.integers(1, 12, 40), rng.integers(12, 60, 40)
+    weights = rng.normal(size=(40, 12, 60)).astype(np.float32)
+    found = starts(weights, tokens.tolist(), positions.tolist())
+    for row, count, length, path in zip(weights, tokens, positions, found, strict=True):
+        assert path == warped(-row[:count, :length].astype(np.float64))
+
+
+def plain(scores: torch.Tensor) -> torch.Tensor:
+    """One window, as OpenAI has it."""
+    weights = scores.softmax(-1)
+    deviation, mean = torch.std_mean(weights, dim=1, keepdim=True, correction=0)
+    padded = torch.nn.functional.pad((weights - mean) / deviation, (3, 3), mode="reflect")
+    return padded.unfold(-1, 7, 1).median(-1).values.mean(0)
+
+
+def test_windows_of_any_length_are_smoothed_together_as_alone() -> None:
+    torch.manual_seed(0)
+    scores = torch.randn(5, 3, 9, 50)
+    lengths, positions = torch.tensor([9, 4, 6, 2, 9]), torch.tensor([50, 20, 33, 7, 4])
+    together = attended(scores, lengths, positions)
+    for row, count, length, found in zip(scores, lengths, positions, together, strict=True):
+        alone = plain(row[:, :count, :length])
+        torch.testing.assert_close(found[:count, :length], alone, atol=1e-5, rtol=1e-4)
 
 
 def test_a_token_is_found_where_it_looks() -> None:
-    scores = torch.zeros(2, 4, 40)
+    scores = torch.zeros(1, 2, 4, 40)
     for token in range(4):
-        scores[:, token, token * 10 : token * 10 + 10] = 9.0
-    assert starts(attended(scores).numpy()) == [0, 10, 20, 30]
+        scores[:, :, token, token * 10 : token * 10 + 10] = 9.0
+    looks = attended(scores, torch.tensor([4]), torch.tensor([40])).numpy()
+    assert starts(looks, [4], [40]) == [[0, 10, 20, 30]]

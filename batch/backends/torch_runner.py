@@ -24,7 +24,7 @@ from batch.backends.hypotheses import language_of
 from batch.backends.mel import FRAME
 from batch.backends.rehearsal import best_batch, ran_out
 from batch.backends.tokens import Vocabulary
-from batch.backends.torch_align import Aligned, attended, starts
+from batch.backends.torch_align import Aligned, starts
 from batch.backends.torch_encoder import BATCHES, Encoder
 from batch.backends.torch_graphs import Fetched, Graphs
 from batch.backends.torch_network import Cache, Network
@@ -164,26 +164,27 @@ class Pool:
         if not rows:
             return
         wholes = [row.whole for row in rows]
-        watched = self.steps.watch(
-            [
-                Beginning(row.slot, whole, 0, goes_on=False)
-                for row, whole in zip(rows, wholes, strict=True)
-            ]
+        positions = [min(row.positions, self.steps.cache.positions) for row in rows]
+        fetched = Fetched(
+            *self.steps.watch(
+                [
+                    Beginning(row.slot, whole, count, goes_on=False)
+                    for row, whole, count in zip(rows, wholes, positions, strict=True)
+                ]
+            )
         )
-        weights = []
-        for row, whole, scores in zip(rows, wholes, watched.scores, strict=False):
-            before = len(row.reader.sot_sequence)
-            looks = attended(scores[:, : len(whole), : row.positions])
-            # From where the first word is read to where the end is.
-            weights.append(looks[before:-1])
-        fetched = Fetched(watched.probabilities, *weights)
 
         def see() -> None:
-            probabilities, *looks = fetched.get()
-            for row, sure, look in zip(rows, probabilities.tolist(), looks, strict=False):
-                before, count = len(row.reader.sot_sequence), len(look) - 1
-                path = list(enumerate(starts(look.numpy())))
-                self._reply(row, Aligned(path, sure[before : before + count]))
+            looks, probabilities = fetched.get()
+            # From where the first word is read to where the end is.
+            before = len(rows[0].reader.sot_sequence)
+            counts = [len(whole) - before - 1 for whole in wholes]
+            places = starts(looks[:, before : max(map(len, wholes))].numpy(), counts, positions)
+            for row, found, count, sure in zip(
+                rows, places, counts, probabilities.tolist(), strict=False
+            ):
+                path = list(enumerate(found))
+                self._reply(row, Aligned(path, sure[before : before + count - 1]))
 
         self.unseen.append(see)
 

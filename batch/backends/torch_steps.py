@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from batch.backends.torch_align import attended
 from batch.backends.torch_graphs import Graphs, fitting, put
 from batch.backends.torch_network import Cache, Network
 from streaming.events import Decode
@@ -38,11 +39,12 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """Tokens to read into a slot. `sot`: where among them the transcript starts."""
+    """Tokens to read into a slot. `mark`: where among them the transcript starts; or, of a text to
+    be watched, how many of the window's positions have audio."""
 
     slot: int
     tokens: Sequence[int]
-    sot: int
+    mark: int
     goes_on: bool  # a token is written next
 
 
@@ -53,7 +55,7 @@ class Begun(NamedTuple):
 
 
 class Watched(NamedTuple):
-    scores: Tensor  # [rows, heads, tokens, positions]
+    looks: Tensor  # [rows, tokens, positions]: how much each token looks at each
     probabilities: Tensor  # [rows, tokens]: of the token after each, among those of text
 
 
@@ -124,7 +126,7 @@ class Steps:
         flat += empty * count
         flat += [*(b.slot for b in beginnings), *(self.cache.slots for _ in empty)]
         flat += [*(len(b.tokens) for b in beginnings), *(1 for _ in empty)]
-        flat += [*(b.sot for b in beginnings), *empty]
+        flat += [*(b.mark for b in beginnings), *empty]
         flat += [*(int(b.goes_on) for b in beginnings), *empty]
         if len(flat) > len(self.input):
             raise ValueError(f"{rows} texts of {count} tokens do not fit")
@@ -134,16 +136,17 @@ class Steps:
         def work() -> Begun | Watched:
             tokens = self.input[: rows * count].view(rows, count)
             rest = self.input[rows * count : rows * (count + 4)].view(4, rows)
-            slots, lengths, starts, going = rest.unbind()
+            slots, lengths, marks, going = rest.unbind()
             number = torch.arange(count, device=self.input.device)
             places = torch.where(number < lengths[:, None], number, self.cache.scrap)
             heads = self.rules.heads if watching else ()
             decoded, scores = self.network.decode(self.cache, slots, tokens, places, count, heads)
             self.cache.places[slots] = torch.where(going > 0, lengths, self.cache.scrap)
             if watching:
-                return Watched(torch.stack(scores, 1), self._probabilities(decoded, tokens))
+                looks = attended(torch.stack(scores, 1), lengths, marks.clamp(min=1))
+                return Watched(looks, self._probabilities(decoded, tokens))
             row = torch.arange(rows, device=self.input.device)
-            first = self.network.logits(decoded[row, starts])
+            first = self.network.logits(decoded[row, marks])
             no_speech = first.softmax(-1)[:, self.rules.no_speech]
             logits = self.logits[:rows]
             torch.add(
