@@ -34,7 +34,8 @@ from bench.arithmetic import (
 )
 from bench.figures import Figures, print_table, write_json
 from bench.load import NANO
-from bench.shape_models import SHAPES, ready
+from bench.shape_models import ready
+from bench.shape_sizes import SHAPES
 
 MATRIX = 1024  # rows and columns: 1 to 4 MB each, and as large as a large layer
 SMALL_MB, LARGE_MB = 8, 512  # of memory: inside the last cache, and far beyond it

@@ -6,12 +6,12 @@ import platform
 import shlex
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 DISTRIBUTIONS = (
     "ctranslate2", "faster-whisper", "numpy", "onnxruntime", "silero-vad", "soxr", "starlette",
-    "uvicorn", "uvloop", "websockets",
+    "torch", "uvicorn", "uvloop", "websockets",
 )  # fmt: skip
 
 
@@ -25,10 +25,17 @@ def describe() -> dict[str, object]:
         "load_before": [round(load, 2) for load in os.getloadavg()],
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in DISTRIBUTIONS},
+        "versions": {name: known for name in DISTRIBUTIONS if (known := _version(name))},
         "commit": commit(),
         "command": command(),
     }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def memory_gb() -> float:

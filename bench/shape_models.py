@@ -2,78 +2,39 @@
 
     python -m bench.shape_models base small
 
-Widths, depths, heads, mel bands and vocabulary are those of OpenAI's models (Radford et al. 2022,
-table 1, and the published configurations of large-v3 and large-v3-turbo), int8 as CTranslate2
-stores it, so that each matrix and the projection onto 51,865 tokens take their real time. What they
-say is nothing: whatever is not forced is the end of the text.
+int8 as CTranslate2 stores it, so that each matrix and the projection onto 51,865 tokens take their
+real time. What they say is nothing: whatever is not forced is the end of the text.
 """
 
 import argparse
 import json
-import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from ctranslate2.specs.whisper_spec import WhisperSpec
-from faster_whisper.tokenizer import _LANGUAGE_CODES
 
-from bench.launch import ROOT
+from bench.shape_sizes import (
+    ENCODER_POSITIONS,
+    FOLDER,
+    NANO,
+    POSITIONS,
+    SHAPES,
+    TEXT_TOKENS,
+    Shape,
+    languages,
+    special_tokens,
+    text_tokens,
+    write_tokenizer,
+)
 
-NANO = ROOT / "tests" / "models" / "nano"
-FOLDER = Path(os.environ.get("BENCH_SHAPES", "~/.cache/stentor-bench/shapes")).expanduser()
-TEXT_TOKENS = 50_257  # what comes before <|endoftext|>
-TIMES = 1501
-POSITIONS, ENCODER_POSITIONS = 448, 1500
 INT8_DEVIATION = 127 / 3**0.5  # of integers that are uniform over all that int8 takes
 END_LOGIT = 30.0  # how far <|endoftext|> stands above the rest, whose highest is about 8
 FORMAT = 1  # of the folders; another one is built anew
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    width: int
-    encoder_layers: int
-    decoder_layers: int
-    heads: int
-    alignment_heads: tuple[tuple[int, int], ...]  # as OpenAI published them
-    mels: int = 80
-    languages: int = 99
-
-
-SHAPES = {
-    "tiny": Shape(384, 4, 4, 6, ((2, 2), (3, 0), (3, 2), (3, 3), (3, 4), (3, 5))),
-    "base": Shape(
-        512, 6, 6, 8, ((3, 1), (4, 2), (4, 3), (4, 7), (5, 1), (5, 2), (5, 4), (5, 6))
-    ),
-    "small": Shape(
-        *(768, 12, 12, 12),
-        ((5, 3), (5, 9), (8, 0), (8, 4), (8, 7), (8, 8), (9, 0), (9, 7), (9, 9), (10, 5)),
-    ),
-    "medium": Shape(
-        1024, 24, 24, 16, ((13, 15), (15, 4), (15, 15), (16, 1), (20, 0), (23, 4))
-    ),
-    "large-v3": Shape(
-        *(1280, 32, 32, 20),
-        (
-            *((7, 0), (10, 17), (12, 18), (13, 12), (16, 1)),
-            *((17, 14), (19, 11), (21, 4), (24, 1), (25, 6)),
-        ),
-        mels=128,
-        languages=100,
-    ),
-    "large-v3-turbo": Shape(
-        *(1280, 32, 4, 20),
-        ((2, 4), (2, 11), (3, 3), (3, 6), (3, 11), (3, 14)),
-        mels=128,
-        languages=100,
-    ),
-}  # fmt: skip
 
 
 def ready(name: str, folder: Path = FOLDER) -> Path:
@@ -94,14 +55,14 @@ def ready(name: str, folder: Path = FOLDER) -> Path:
 
 def build(shape: Shape, folder: Path) -> None:
     """Write a model into an empty folder."""
-    special = _special_tokens(shape)
+    special = special_tokens(shape)
     spec = WhisperSpec(shape.encoder_layers, shape.heads, shape.decoder_layers, shape.heads)
     Weights(shape, TEXT_TOKENS + len(special)).fill(spec)
-    words = _text_tokens()
+    words = text_tokens()
     spec.register_vocabulary([*words, *special])
     at = {token: TEXT_TOKENS + i for i, token in enumerate(special)}
     spec.config.alignment_heads = [list(pair) for pair in shape.alignment_heads]
-    spec.config.lang_ids = [at[f"<|{code}|>"] for code in _languages(shape)]
+    spec.config.lang_ids = [at[f"<|{code}|>"] for code in languages(shape)]
     spec.config.suppress_ids = [
         at[f"<|{n}|>"]
         for n in ("startoftranscript", "translate", "transcribe", "startoflm", "startofprev")
@@ -111,7 +72,7 @@ def build(shape: Shape, folder: Path) -> None:
     # The projection onto the vocabulary is the embedding; int8 scales follow the alias.
     spec.decoder.projection.weight = "decoder/embeddings/weight"
     spec.save(str(folder))
-    _write_tokenizer(folder, words, special)
+    write_tokenizer(folder, words, special)
     preprocessor = json.loads((NANO / "preprocessor_config.json").read_text(encoding="utf-8"))
     preprocessor["feature_size"] = shape.mels
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor), encoding="utf-8")
@@ -180,40 +141,6 @@ class Weights:
 
     def normal(self, deviation: float, *size: int) -> npt.NDArray[np.float32]:
         return self.rng.standard_normal(size, np.float32) * np.float32(deviation)
-
-
-# ---- the vocabulary: nano's words, and as many others as Whisper has
-
-
-def _text_tokens() -> list[str]:
-    known = json.loads((NANO / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
-    words = sorted(known, key=known.__getitem__)
-    # The empty string is how CTranslate2 knows a multilingual vocabulary.
-    words = ["" if word == "\u0100" else word for word in words]
-    return [*words, *(f"\u0120w{i}" for i in range(len(words), TEXT_TOKENS))]
-
-
-def _languages(shape: Shape) -> list[str]:
-    return [code for code in _LANGUAGE_CODES if code != "yue" or shape.languages == 100]
-
-
-def _special_tokens(shape: Shape) -> list[str]:
-    """In the order of Whisper's vocabulary, from <|endoftext|> to the last time."""
-    tasks = ("translate", "transcribe", "startoflm", "startofprev", "nospeech", "notimestamps")
-    names = ("endoftext", "startoftranscript", *_languages(shape), *tasks)
-    times = (f"{i * 0.02:.2f}" for i in range(TIMES))
-    return [f"<|{name}|>" for name in (*names, *times)]
-
-
-def _write_tokenizer(folder: Path, words: list[str], special: list[str]) -> None:
-    tokenizer = json.loads((NANO / "tokenizer.json").read_text(encoding="utf-8"))
-    pattern = tokenizer["added_tokens"][0]
-    tokenizer["added_tokens"] = [
-        {**pattern, "id": TEXT_TOKENS + i, "content": token} for i, token in enumerate(special)
-    ]
-    tokenizer["model"]["vocab"] = {word or "\u0100": i for i, word in enumerate(words)}
-    path = folder / "tokenizer.json"
-    path.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
 
 
 def main() -> None:

@@ -28,7 +28,8 @@ from bench.level import LOST
 from bench.load import DIGITS, Load, measure
 from bench.recordings import SAMPLE_RATE, Pcm, Recording, Spoken, load_recordings
 from bench.shape_backend import CLASSES
-from bench.shape_models import SHAPES, ready
+from bench.shape_models import ready
+from bench.shape_sizes import SHAPES
 
 BOUNDS = {
     "partial_gap_ms_p95": 600.0,

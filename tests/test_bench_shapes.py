@@ -11,10 +11,11 @@ import pytest
 
 from batch.backends.base import Task
 from batch.options import ModelOptions
-from bench import shape_backend, shape_models
+from bench import shape_backend, shape_models, shape_sizes
 from bench.load import NANO
+from bench.made_up import Speech
 from bench.recordings import Recording, Spoken
-from bench.shape_backend import ShapeBackend, Speech
+from bench.shape_backend import ShapeBackend
 from bench.shape_costs import Calls, Plan, rates
 from bench.shapes import BOUNDS, cuts, largest, misses, utterances, work_done
 from streaming import quality
@@ -77,13 +78,13 @@ def test_the_vocabulary_has_whispers_size_and_order(tiny: ShapeBackend) -> None:
 
 
 def test_the_large_ones_have_one_language_and_more_mel_bands() -> None:
-    special = shape_models._special_tokens(shape_models.SHAPES["large-v3"])
-    assert len(special) + shape_models.TEXT_TOKENS == 51_866
-    assert shape_models.SHAPES["large-v3"].mels == 128
+    special = shape_sizes.special_tokens(shape_sizes.SHAPES["large-v3"])
+    assert len(special) + shape_sizes.TEXT_TOKENS == 51_866
+    assert shape_sizes.SHAPES["large-v3"].mels == 128
 
 
 def test_every_alignment_head_exists() -> None:
-    for shape in shape_models.SHAPES.values():
+    for shape in shape_sizes.SHAPES.values():
         assert all(layer < shape.decoder_layers for layer, _ in shape.alignment_heads)
         assert all(head < shape.heads for _, head in shape.alignment_heads)
 
@@ -255,4 +256,4 @@ def test_work_is_what_the_counters_grew_by() -> None:
 
 def test_the_words_are_those_of_the_model_that_ships() -> None:
     known = json.loads((NANO / "tokenizer.json").read_text())["model"]["vocab"]
-    assert shape_models._text_tokens()[: len(known)].count("") == 1
+    assert shape_sizes.text_tokens()[: len(known)].count("") == 1

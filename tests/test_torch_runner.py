@@ -13,8 +13,9 @@ from torch import Tensor
 
 from batch.backends.base import Task
 from batch.backends.torch_plan import POOLS, SLOTS_MIN, fitting_pools
+from batch.backends.torch_pool import Pool
 from batch.backends.torch_row import Row
-from batch.backends.torch_runner import Pool, Runner
+from batch.backends.torch_runner import Runner
 from batch.backends.torch_whisper import TorchWhisperBackend
 from batch.engine import Engine
 from streaming.audio import to_float

@@ -24,7 +24,7 @@ class Encoder:
     def __init__(self, network: Network, frames_max: int) -> None:
         """`frames_max`: mel frames that are encoded at once, at most; of one window at least."""
         self.network = network
-        self.frames_max = max(frames_max, FRAMES_FULL)
+        self.frames_max = self.most = max(frames_max, FRAMES_FULL)
         self.log_mel = LogMel(network.shape.mels, network.device)
         self.graphs = Graphs(network.device)
         device = network.device
@@ -52,7 +52,7 @@ class Encoder:
 
         Raises torch.OutOfMemoryError.
         """
-        batch = min(fitting(BATCHES, len(windows)), self.rows_max(frames))
+        batch = min(fitting(BATCHES, len(windows)), self.most // frames)
         count = batch * frames * FRAME
         audio = staged(count, torch.float32, self.network.device)
         rows = audio.numpy().reshape(batch, -1)

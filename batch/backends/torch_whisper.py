@@ -81,6 +81,11 @@ class TorchWhisperBackend:
         own = (each / alone - 1 / full) / (1 - 1 / full) if full > 1 else 1.0
         self.cost = RequestCost(alone, 1 - min(max(own, 0.0), 1.0))
 
+    def close(self) -> None:
+        """Let go of the devices; for a process that goes on without it."""
+        for runner in self.replicas:
+            runner.close()
+
     def forget(self, stream: int) -> None:
         """Nothing is kept."""
 

@@ -1,0 +1,84 @@
+"""The torch backend on a model of random weights: real cost, made-up words.
+
+    python -m server serve --model bench.gpu_backend:Base --device cuda
+
+Features, encoder, decoder and alignment run as for any model, and each token of the made-up text
+that was not forced takes a step of the decoder; replaced is only what is said (`made_up.py`).
+"""
+
+from dataclasses import replace
+
+from batch.backends.hypotheses import Alignment
+from batch.backends.torch_row import Row
+from batch.backends.torch_whisper import TorchWhisperBackend
+from batch.models import read_traits, resolve
+from batch.options import ModelOptions
+from bench.checkpoints import ready
+from bench.made_up import Speech, alignment, vocabulary
+
+LOG_PROBABILITY = -0.05  # of a token: as of one that is well heard
+
+
+class MadeUpRow(Row):
+    speech: Speech
+
+    def wrote(self, token: int, log: float) -> bool:
+        said = [token for word in self.speech.window(self.task.decode) for token in word.tokens]
+        place = len(self.text)
+        chosen = said[place] if place < len(said) else self.vocabulary.eot
+        return super().wrote(chosen, LOG_PROBABILITY)
+
+    def reply(self, alignment_found: Alignment | None) -> None:
+        decode = self.task.decode
+        if alignment_found is not None:
+            alignment_found = alignment(self.speech.window(decode), decode.start)
+        super().reply(alignment_found)
+
+
+class GpuShape(TorchWhisperBackend):
+    shape = ""
+
+    def __init__(self, options: ModelOptions) -> None:
+        folder = ready(self.shape)
+        named = options.model_copy(update={"name": str(folder), "backend": "torch"})
+        found = resolve(named)
+        info = replace(found.info, name=f"{self.shape} shape", why="random weights, for a bench")
+        super().__init__(folder, info, read_traits(folder, info.device), named)
+        said = Speech(*vocabulary(self.vocabulary.text))
+
+        class Spoken(MadeUpRow):
+            speech = said
+
+        for runner in self.replicas:
+            runner.row = Spoken
+
+
+class Nano(GpuShape):
+    shape = "nano"
+
+
+class Tiny(GpuShape):
+    shape = "tiny"
+
+
+class Base(GpuShape):
+    shape = "base"
+
+
+class Small(GpuShape):
+    shape = "small"
+
+
+class Medium(GpuShape):
+    shape = "medium"
+
+
+class LargeV3(GpuShape):
+    shape = "large-v3"
+
+
+class LargeV3Turbo(GpuShape):
+    shape = "large-v3-turbo"
+
+
+BACKENDS = {kind.shape: kind for kind in (Nano, Tiny, Base, Small, Medium, LargeV3, LargeV3Turbo)}
