@@ -16,7 +16,7 @@ lint: .venv/dev
 
 # bench/README.md has the single commands; all of these need ../shared/audio/digits. An hour, with
 # nothing else on the machine.
-BENCHES := offline capacity peers admission beside shapes files growth sessions idle stages limit silence transcriber
+BENCHES := offline capacity peers admission beside shapes files growth sessions idle stages limit silence transcriber page
 bench: .venv/dev
 	for streams in 1 8; do \
 	  $(BIN)/python -m bench.load --streams $$streams --runs 3 \

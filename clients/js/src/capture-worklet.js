@@ -14,21 +14,18 @@ class Capture extends AudioWorkletProcessor {
   }
 
   process([channels]) {
+    if (!this.running) return false;
     const length = channels.length ? channels[0].length : 0;
-    for (let i = 0; i < length && this.running; i += 1) {
-      let sample = 0;
-      for (const channel of channels) sample += channel[i];
-      this.take(sample / channels.length);
+    for (let i = 0; i < length; i += 1) {
+      let sample = channels[0][i];
+      for (let c = 1; c < channels.length; c += 1) sample += channels[c][i];
+      sample = Math.max(-1, Math.min(1, sample / channels.length));
+      this.peak = Math.max(this.peak, Math.abs(sample));
+      this.frame[this.filled] = sample < 0 ? sample * 0x8000 : sample * 0x7fff;
+      this.filled += 1;
+      if (this.filled === this.frame.length) this.deliver(false);
     }
-    return this.running;
-  }
-
-  take(sample) {
-    const bounded = Math.max(-1, Math.min(1, sample));
-    this.peak = Math.max(this.peak, Math.abs(bounded));
-    this.frame[this.filled] = bounded < 0 ? bounded * 0x8000 : bounded * 0x7fff;
-    this.filled += 1;
-    if (this.filled === this.frame.length) this.deliver(false);
+    return true;
   }
 
   deliver(last) {

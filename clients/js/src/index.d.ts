@@ -178,7 +178,7 @@ export interface Frame {
 
 export interface MicrophoneOptions {
   constraints?: MediaTrackConstraints;
-  /** 20 to 40; 30. */
+  /** 20 to 40; 40. */
   frameMs?: number;
   /** Where `capture-worklet.js` is, if a bundler has moved it. */
   workletURL?: string | URL;

@@ -3,6 +3,7 @@
 const FLOOR_DB = 54;
 const BAR_PX = 3;
 const GAP_PX = 2;
+const FRAMES_A_BAR = 2;
 const SPOKEN_EVERY = 16; // frames between two values for assistive technology
 
 /** A peak, 0 to 1 of full scale, as 0 to 1 of what can be heard: 54 dB. */
@@ -11,59 +12,54 @@ export function levelOf(peak) {
   return Math.max(0, Math.min(1, 1 + db / FLOOR_DB));
 }
 
-/** On a canvas, in the canvas's own text colour. */
+/** On a canvas, in the text colour that the canvas has while a bar is drawn. */
 export class LevelMeter {
   #canvas;
-  #levels = [];
+  #context;
+  #scale = 1;
   #count = 0;
-  #drawn = true;
+  #peak = 0;
 
   constructor(canvas) {
     this.#canvas = canvas;
-    new ResizeObserver(() => this.#draw()).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
+    this.#context = canvas.getContext("2d");
+    new ResizeObserver(() => this.clear()).observe(canvas);
   }
 
   push(peak) {
-    const level = levelOf(peak);
-    this.#levels.push(level);
-    const most = Math.ceil(this.#canvas.clientWidth / (BAR_PX + GAP_PX)) + 1;
-    if (this.#levels.length > most) this.#levels.splice(0, this.#levels.length - most);
-    if (this.#count % SPOKEN_EVERY === 0) {
-      this.#canvas.setAttribute("aria-valuenow", String(Math.round(level * 100)));
-    }
+    this.#peak = Math.max(this.#peak, peak);
     this.#count += 1;
-    this.#schedule();
+    if (this.#count % SPOKEN_EVERY === 1) this.#speak(levelOf(peak));
+    if (this.#count % FRAMES_A_BAR) return;
+    const level = levelOf(this.#peak);
+    this.#peak = 0;
+    requestAnimationFrame(() => this.#draw(level));
   }
 
   clear() {
-    this.#levels = [];
-    this.#canvas.setAttribute("aria-valuenow", "0");
-    this.#schedule();
+    this.#scale = window.devicePixelRatio || 1;
+    this.#canvas.width = Math.round(this.#canvas.clientWidth * this.#scale);
+    this.#canvas.height = Math.round(this.#canvas.clientHeight * this.#scale);
+    this.#speak(0);
   }
 
-  #schedule() {
-    if (!this.#drawn) return;
-    this.#drawn = false;
-    requestAnimationFrame(() => this.#draw());
+  #speak(level) {
+    this.#canvas.setAttribute("aria-valuenow", String(Math.round(level * 100)));
   }
 
-  #draw() {
-    this.#drawn = true;
-    const { clientWidth: width, clientHeight: height } = this.#canvas;
-    const scale = window.devicePixelRatio || 1;
-    this.#canvas.width = Math.round(width * scale);
-    this.#canvas.height = Math.round(height * scale);
-    const context = this.#canvas.getContext("2d");
-    context.scale(scale, scale);
+  // What is there moves on by a bar: drawing all of it anew costs several times as much.
+  #draw(level) {
+    const { width, height } = this.#canvas;
+    if (!width || !height) return;
+    const context = this.#context;
+    const [bar, step] = [BAR_PX, BAR_PX + GAP_PX].map((px) => Math.round(px * this.#scale));
+    context.globalCompositeOperation = "copy";
+    context.drawImage(this.#canvas, -step, 0);
+    context.globalCompositeOperation = "source-over";
     context.fillStyle = getComputedStyle(this.#canvas).color;
-    this.#levels.toReversed().forEach((level, age) => {
-      const tall = Math.max(2, level * height);
-      const left = width - BAR_PX - age * (BAR_PX + GAP_PX);
-      context.globalAlpha = Math.max(0.12, 1 - age / this.#levels.length) * (level ? 1 : 0.4);
-      context.beginPath();
-      context.roundRect(left, (height - tall) / 2, BAR_PX, tall, BAR_PX / 2);
-      context.fill();
-    });
+    const tall = Math.max(2 * this.#scale, level * height);
+    context.beginPath();
+    context.roundRect(width - bar, (height - tall) / 2, bar, tall, bar / 2);
+    context.fill();
   }
 }
