@@ -13,6 +13,7 @@ SPEAKING_SECONDS = 1.0  # a stream that asked for a partial this recently is spe
 FULL_SECONDS_MAX = 0.3
 FULL_RATE = 0.5  # finals of one speaking stream in a second, those made in vain included
 FULL_SHARE = 0.25  # of the lanes' time that full windows may take
+SOON = 0.5
 
 
 class Cadence:
@@ -39,6 +40,13 @@ class Cadence:
         if full_seconds is None or full_seconds > FULL_SECONDS_MAX:
             return False
         return len(self.asked) * FULL_RATE * full_seconds <= FULL_SHARE * self.lanes
+
+    def soon(self, shared: float) -> float:
+        """By which part of an interval a partial may come early to join a batch: the earlier, the
+        larger the part of a request's cost that is spent once for a batch (`shared`), unless there
+        are no more streams than lanes, each of which does best by itself."""
+        streams = max(len(self.asked), 1)
+        return SOON + shared * max(1 - self.lanes / streams, 0.0)
 
     def interval(self, now: float) -> float:
         """Seconds between two partials of a stream."""

@@ -286,6 +286,7 @@ class Engine:
         while True:
             now = time.monotonic()
             self.scheduler.interval = self.cadence.interval(now)
+            self.scheduler.soon = self.cadence.soon(self.backend.cost.shared)
             while len(self.running) < self.backend.lanes:
                 free = self.backend.lanes - len(self.running)
                 batch = self.scheduler.next_batch(now, self._files_allowed(), free)

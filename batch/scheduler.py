@@ -21,7 +21,6 @@ from operator import itemgetter
 
 from streaming.events import Decode, Kind
 
-SOON = 0.5  # of an interval: a partial due within it joins a batch that is made up anyhow
 # A pause as short as this is often the middle of a sentence: while others wait, a hypothesis of it
 # waits for the stream's interval. Longer ones are mostly ends, and somebody waits for the final.
 PAUSE_SECONDS = 0.16
@@ -47,6 +46,7 @@ class Scheduler:
         self.file_age_seconds_max = file_age_seconds_max
         self.aged_at = -file_age_seconds_max
         self.interval = 0.0  # seconds between two partials of a stream
+        self.soon = 0.5  # of an interval: a partial due within it joins a batch made up anyhow
         self.finals: deque[Waiting] = deque()
         self.early: OrderedDict[int, Waiting] = OrderedDict()  # by stream, oldest first
         self.partials: OrderedDict[int, Waiting] = OrderedDict()
@@ -149,7 +149,7 @@ class Scheduler:
 
     def _soon(self, now: float) -> list[Waiting]:
         """Those whose time has nearly come, the next first."""
-        until = now + SOON * self.interval
+        until = now + self.soon * self.interval
         soon = [(at, w) for at, w in self._hypotheses() if now < at <= until]
         return [waiting for _, waiting in sorted(soon, key=itemgetter(0))]
 

@@ -60,3 +60,16 @@ def test_full_windows_are_afforded_by_cost_and_load() -> None:
     speak(pace, 20, 0.0)
     assert not pace.affords_full(0.14)
     assert pace.affords_full(0.0)
+
+
+def test_partials_join_a_batch_earlier_where_it_spares_more_and_no_lane_would_idle() -> None:
+    cadence = Cadence(EngineOptions(), 2)
+    assert cadence.soon(0.4) == 0.5
+    for stream in range(8):
+        cadence.ask(stream, 0.0)
+    assert cadence.soon(0.0) == 0.5
+    assert cadence.soon(0.4) == 0.5 + 0.4 * 0.75
+    cadence = Cadence(EngineOptions(), 2)
+    for stream in range(2):
+        cadence.ask(stream, 0.0)
+    assert cadence.soon(0.4) == 0.5

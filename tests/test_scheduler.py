@@ -164,6 +164,17 @@ def test_a_partial_that_falls_due_soon_joins_a_batch_but_does_not_start_one() ->
     assert streams(queue, 10.0) == []
 
 
+def test_the_more_a_batch_spares_the_sooner_partials_join_it() -> None:
+    queue = scheduler()
+    queue.interval = 0.5
+    queue.soon = 0.9
+    queue.last = {1: 9.5, 2: 9.7, 3: 9.9, 4: 9.99}
+    for stream in (1, 2, 3, 4):
+        queue.add(request(stream), 9.9)
+    assert streams(queue, 9.99) == []
+    assert streams(queue, 10.0) == [1, 2, 3]
+
+
 def test_streams_decoded_together_fall_due_together() -> None:
     queue = scheduler()
     queue.interval = 0.5
