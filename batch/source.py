@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from batch.live_container import LiveContainer
 from batch.opus import OpusDecoder
+from batch.volume import LiveGate
 from streaming.audio import AudioDecoder, Pcm
 from streaming.errors import TranscriptionError
 from streaming.options import AudioFormat
@@ -31,6 +32,7 @@ class Source:
         self.loop = asyncio.get_running_loop()
         self.is_closed = False
         self.bytes_per_second = 0
+        self.gate = LiveGate()
         self.decoder: AudioDecoder | OpusDecoder | None = None
         self.container: LiveContainer | None = None
         if audio.is_container:
@@ -96,6 +98,7 @@ class Source:
         self.let_in()
         if self.decoder is not None:
             self._hear(self.decoder.flush())
+        self._pass(self.gate.taken())
 
     def after(self, control: Callable[[], None]) -> None:
         """Call it once what was fed before has been heard."""
@@ -130,11 +133,20 @@ class Source:
             self.container.release()
 
     def _hear(self, pcm: Pcm) -> None:
-        if len(pcm):
+        quietest = self.sessions[0].options.volume_min
+        if quietest:
+            self._pass(self.gate.passed(pcm, quietest))
+        else:
+            self._pass(self.gate.taken())
+            self._pass(pcm)
+
+    def _pass(self, pcm: Pcm | None) -> None:
+        if pcm is not None and len(pcm):
             self.listener.hear(self, pcm)
 
     def _end(self) -> None:
         self.is_closed = True
+        self._pass(self.gate.taken())
         self.listener.end(self)
 
     def _from_thread(self, method: Callable[..., None]) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""How loud each 10 ms of a file is, and silence in place of what is too quiet. Pure.
+"""How loud each 10 ms is, and silence in place of what is too quiet. Pure.
 
 As Speechmatics has it: the root mean square of a piece, on a scale from 0 to 100.
 """
@@ -8,8 +8,36 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from streaming.audio import Pcm, Samples
+
 PIECE: Final = 160  # samples at 16 kHz
 FULL_SCALE: Final = 32768 / 100
+
+
+class LiveGate:
+    """Of audio that comes in pieces of any length: less than 10 ms of it is kept back."""
+
+    def __init__(self) -> None:
+        self.rest: Samples | None = None  # [samples, channels]
+
+    def passed(self, pcm: Pcm, threshold: float) -> Samples:
+        """[samples, channels]; what is too quiet is zeroed."""
+        heard = pcm.astype(np.float32)
+        if pcm.dtype == np.int16:
+            heard /= 32768
+        if self.rest is not None:
+            heard = np.concatenate([self.rest, heard])
+        whole = len(heard) // PIECE * PIECE
+        self.rest = heard[whole:]
+        pieces = heard[:whole].reshape(-1, PIECE, heard.shape[1])
+        volumes = np.sqrt(np.square(pieces).mean(axis=1, keepdims=True)) * 100
+        loud: Samples = np.where(volumes < threshold, np.float32(0), pieces)
+        return loud.reshape(whole, heard.shape[1])
+
+    def taken(self) -> Samples | None:
+        """What is kept back; nothing is afterwards."""
+        rest, self.rest = self.rest, None
+        return rest
 
 
 class VolumeGate:

@@ -90,6 +90,8 @@ class SessionOptions(Options):
         default=(), max_length=100
     )
     """Words and names to expect."""
+    volume_min: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Audio quieter than this is taken for silence: the root mean square of 10 ms, of 100."""
     keep_stable: bool = True
     """The final keeps the words that a partial called stable; otherwise it may correct them."""
     final_window: Literal["auto", "full", "trimmed"] = "auto"

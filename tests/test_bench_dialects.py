@@ -15,7 +15,13 @@ from bench.dialects.dialect import Message
 from bench.dialects.native import NATIVE
 from bench.dialects.whisperlive import WHISPERLIVE
 from bench.dialects.whisperlivekit import WHISPERLIVEKIT
-from bench.metrics import account_faults, final_latencies, out_of_order, session_errors
+from bench.metrics import (
+    account_faults,
+    broken_promises,
+    final_latencies,
+    out_of_order,
+    session_errors,
+)
 from bench.recordings import Script, Spoken
 from bench.trace import Shown, Trace
 
@@ -233,6 +239,57 @@ def test_assemblyais_errors_are_errors() -> None:
     assert heard("assemblyai", [(0, said)]).errors == [{"code": 3009, "message": "full"}]
 
 
+# ---- Speechmatics
+
+
+def transcript(kind: str, text: str, *times: tuple[float, float]) -> str:
+    """A message of Speechmatics, with words at these times."""
+    results = [{"start_time": start, "end_time": end} for start, end in times]
+    message = {"message": kind, "metadata": {"transcript": text}, "results": results}
+    return json.dumps(message)
+
+
+SPEECHMATICS_SAID = [
+    (-0.01, '{"message":"Info","type":"recognition_quality"}'),
+    (0.1, '{"message":"AudioAdded","seq_no":1}'),
+    (0.9, transcript("AddPartialTranscript", "seven", (0.45, 0.8))),
+    (1.5, transcript("AddTranscript", "seven ", (0.45, 0.83))),
+    (1.5, transcript("AddPartialTranscript", "six four", (0.99, 1.3), (1.3, 1.5))),
+    (3.1, transcript("AddTranscript", "six four six ", (0.99, 1.49), (1.7, 1.98), (2.3, 2.77))),
+    (3.1, transcript("AddPartialTranscript", "")),
+    (3.2, '{"message":"EndOfUtterance","metadata":{"start_time":2.77,"end_time":2.77}}'),
+    (6.1, transcript("AddTranscript", "four two ", (4.54, 4.95), (5.18, 5.72))),
+    (6.2, '{"message":"Warning","type":"untranscribed","reason":"why"}'),
+    (8.2, '{"message":"EndOfTranscript"}'),
+]
+
+
+def test_finals_of_words_are_stable_until_their_utterance_ends() -> None:
+    trace = heard("speechmatics", SPEECHMATICS_SAID)
+    assert [(*told(shown), shown.stable) for shown in trace.shown] == [
+        (0.9, 0, "seven", False, ""),
+        (1.5, 0, "seven six four", False, "seven "),
+        (3.1, 0, "seven six four six ", False, "seven six four six "),
+        (3.2, 0, "seven six four six ", True, "seven six four six "),
+        (8.2, 1, "four two ", True, "four two "),
+    ]
+    assert trace.warnings == [{"code": "untranscribed", "message": "why"}]
+
+
+def test_speechmaticss_session_has_its_figures() -> None:
+    trace = heard("speechmatics", SPEECHMATICS_SAID)
+    assert session_errors(SCRIPT, trace).rate_percent == 0
+    assert (out_of_order(trace), account_faults(trace), trace.errors) == (0, [], [])
+    assert broken_promises(trace) == 0
+
+
+def test_speechmaticss_errors_are_errors() -> None:
+    said = '{"message":"Error","type":"quota_exceeded","reason":"full"}'
+    assert heard("speechmatics", [(0, said)]).errors == [
+        {"code": "quota_exceeded", "message": "full"}
+    ]
+
+
 # ---- addresses
 
 
@@ -246,6 +303,7 @@ def test_assemblyais_errors_are_errors() -> None:
             "ws://host:1/v3/ws?sample_rate=16000&speech_model=u3-rt-pro&min_turn_silence=400"
             "&max_turn_silence=400&language_codes=%5B%22en%22%5D",
         ),
+        ("speechmatics", {"language": "en"}, "ws://host:1/v2"),
         ("whisperlive", {"language": "en"}, "ws://host:1"),
         ("whisperlivekit", {"language": "en"}, "ws://host:1/asr?language=en"),
         ("whisperlivekit", {"language": "auto"}, "ws://host:1/asr"),

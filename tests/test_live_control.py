@@ -73,6 +73,7 @@ async def test_the_defaults_are_the_documented_ones(server_url: str) -> None:
         "numbers_whole": False,
         "prompt": "",
         "key_terms": [],
+        "volume_min": 0.0,
         "keep_stable": True,
         "final_window": "auto",
         "endpointing": {

@@ -1,14 +1,20 @@
 """What Speechmatics' Python client gets from `/v2`."""
 
 import asyncio
+import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import Recording
+from tests.conftest import ROOT, Recording
 from tests.speechmatics_live import RAW, Heard, spoken, transcribed, words_of
 
+DOCS = (ROOT / "docs" / "speechmatics-realtime.md").read_text(encoding="utf-8")
 HELLO, DESK = 0, 10  # places among the recordings
 
 
@@ -17,6 +23,18 @@ def desk(server_url: str, speech: list[Recording]) -> Heard:
     """Four sentences with pauses between them, at the pace they were spoken."""
     session = spoken(server_url, speech[DESK].pcm, enable_partials=True, max_delay=1.0)
     return asyncio.run(session)
+
+
+def test_the_client_of_the_docs(server_url: str, speech: list[Recording], tmp_path: Path) -> None:
+    found = re.search(r"```python\n(.*?)```", DOCS, re.DOTALL)
+    assert found is not None
+    program = found.group(1).replace("ws://127.0.0.1:8000", server_url.replace("http", "ws"))
+    (tmp_path / "client.py").write_text(program)
+    shutil.copy(speech[HELLO].path, tmp_path / "speech.wav")
+    ended = subprocess.run(
+        [sys.executable, "client.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.stdout, ended.returncode) == (speech[HELLO].text + " ", 0), ended.stderr
 
 
 async def test_a_file_pushed_at_once(server_url: str, speech: list[Recording]) -> None:

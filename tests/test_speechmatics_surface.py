@@ -114,6 +114,12 @@ async def test_a_key_or_a_token_in_the_query(locked: Server, query: str) -> None
             assert json.loads(await socket.recv())["message"] == "Info"
 
 
+@pytest.mark.parametrize("path", ["/started", "/live", "/ready"])
+def test_a_page_of_anybody_may_ask(server_url: str, path: str) -> None:
+    answer = httpx.get(server_url + path, headers={"Origin": "https://example.com"})
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
 async def test_sessions_are_listed_to_those_with_a_key(locked: Server) -> None:
     assert get(locked.url, "/session_status")[0] == 401
     assert get(locked.url, "/ready") == (200, {"ready": True})

@@ -2,12 +2,14 @@
 
 import io
 
+import numpy as np
 import pytest
 import soxr
 
 from batch.backends.whisper import WhisperBackend
 from batch.engine import Engine
 from batch.options import EngineOptions
+from batch.volume import PIECE, LiveGate
 from streaming.errors import BadAudio
 from streaming.events import Done, Final, Marked, join
 from streaming.options import AudioFormat
@@ -97,3 +99,36 @@ async def test_what_is_no_file_of_audio_is_said(engine: Engine) -> None:
     stream.close()
     with pytest.raises(BadAudio, match="cannot be read"):
         await read(stream)
+
+
+async def test_what_is_too_quiet_is_silence(engine: Engine, speech: list[Recording]) -> None:
+    loud = np.frombuffer(speech[HELLO].pcm, "<i2")
+    quiet = (loud // 200).astype("<i2").tobytes()
+    stream = engine.open(AudioFormat(), ENGLISH.model_copy(update={"volume_min": 0.5}))
+    for data in (quiet, speech[HELLO].pcm):
+        for at in range(0, len(data), 1000):
+            stream.feed(data[at : at + 1000])
+    stream.close()
+    events = await read(stream)
+    assert text(events) == speech[HELLO].text
+    done = events[-1]
+    assert isinstance(done, Done)
+    assert done.accounts[0].received == 2 * len(loud)
+
+
+def test_a_gate_passes_on_every_sample_once() -> None:
+    gate = LiveGate()
+    sound = np.random.default_rng(1).integers(-30_000, 30_000, (1000, 2), dtype=np.int16)
+    passed = [gate.passed(sound[at : at + 7], 0.1) for at in range(0, 1000, 7)]
+    rest = gate.taken()
+    assert rest is not None
+    assert len(rest) == 1000 % PIECE
+    assert np.array_equal(np.concatenate([*passed, rest]) * 32768, sound)
+    assert gate.taken() is None
+
+
+def test_a_gate_silences_each_channel_by_itself() -> None:
+    sound = np.full((PIECE * 2, 2), 0.01, np.float32)
+    sound[:PIECE, 0] = 0.1
+    assert LiveGate().passed(sound, 5.0).any(axis=0).tolist() == [True, False]
+    assert not LiveGate().passed(sound, 5.0)[PIECE:].any()

@@ -39,6 +39,7 @@ from streaming.events import Done, Event, TurnEnded, Warned
 from streaming.options import SessionOptions
 
 FORCED: Final = "forced"
+SEND_SECONDS_MAX: Final = 60.0  # some clients send all they have before they read
 TELEPHONY_RATE_MAX: Final = 8000
 KNOWN: Final = (
     "StartRecognition, AddChannelAudio, SetRecognitionConfig, ForceEndOfUtterance, GetSpeakers, "
@@ -58,8 +59,12 @@ class Speechmatics:
 
     def __init__(self, handshake: Handshake) -> None:
         self.handshake = handshake
-        changes = {"idle_seconds_max": IDLE_SECONDS_MAX}
-        self.limits = handshake.limits.model_copy(update=changes)
+        limits = handshake.limits
+        changes = {
+            "idle_seconds_max": IDLE_SECONDS_MAX,
+            "send_seconds_max": max(limits.send_seconds_max, SEND_SECONDS_MAX),
+        }
+        self.limits = limits.model_copy(update=changes)
         self.warnings = Warnings(handshake.clock, self.limits)
         self.live: Live | None = None
         self.channels: list[Channel] = []

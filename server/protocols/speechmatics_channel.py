@@ -117,7 +117,7 @@ class Channel:
         items = [item for token in tokens for item in token]
         start, end = (items[0].start, items[-1].end) if items else (at, at)
         metadata = {"start_time": seconds(start), "end_time": seconds(end), "transcript": text}
-        results = [result(item, self.label) for item in items]
+        results = [result(item, self.label, speaker=None) for item in items]
         return self._message(kind, metadata, results=results, **more)
 
     def _end(self, at: int, **more: Any) -> Message:

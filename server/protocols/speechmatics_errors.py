@@ -82,8 +82,10 @@ def _kind_of_field(field: str) -> str:
             return "invalid_language"
         case "audio_format":
             return "invalid_audio_type"
-        case "message":
+        case "" | "message":
             return "invalid_message"
+        case "type":  # too much is asked for at once
+            return "protocol_error"
         case _:
             return "invalid_config"
 

@@ -89,7 +89,7 @@ def start(
     check(config)
     labels = _labels(config)
     name = config.language or language or theirs_of(defaults.language or AUTO)
-    choice = choose(name, config.domain, known)
+    choice = _choice(config, name, known)
     terms, _ = terms_of(config)
     base = defaults.model_copy(
         update={
@@ -106,7 +106,7 @@ def start(
         choice,
         editor(config),
         _format(asked.audio_format, max(len(labels), 1)),
-        _paced(base, config, defaults.endpointing),
+        _changed(base, config, defaults.endpointing),
         labels,
         tuple(_warnings(asked, choice)),
     )
@@ -131,22 +131,24 @@ def change(live: Live, given: dict[str, Any], defaults: SessionOptions) -> Live:
         n: getattr(asked, n) for n in CHANGEABLE if n in asked.model_fields_set
     }
     config = live.config.model_copy(update=changes)
-    session = _paced(live.session, config, defaults.endpointing)
+    session = _changed(live.session, config, defaults.endpointing)
     return replace(live, config=config, session=session)
 
 
-def _paced(
+def _changed(
     session: SessionOptions, config: TranscriptionConfig, endpointing: EndpointingOptions
 ) -> SessionOptions:
-    """When words have to be final, and which silence ends an utterance."""
+    """With what may be changed: when words have to be final, and what is silence."""
     delay_ms = round((config.max_delay or MAX_DELAY) * 1000)
     conversation = config.conversation_config
     trigger = conversation.end_of_utterance_silence_trigger if conversation else 0.0
     silence_ms = delay_ms - ENDING_MS
     if trigger:
         silence_ms = min(silence_ms, max(round(trigger * 1000), 64))
+    filtering = config.audio_filtering_config
     return session.model_copy(
         update={
+            "volume_min": filtering.volume_threshold if filtering else 0.0,
             "stable_ms_max": delay_ms,
             "numbers_whole": config.max_delay_mode != "fixed",
             "progress_ms": PROGRESS_MS if trigger else 0,
@@ -158,6 +160,14 @@ def _paced(
             ),
         }
     )
+
+
+def _choice(config: TranscriptionConfig, name: str, known: frozenset[str]) -> Choice:
+    choice = choose(name, config.domain, known)
+    if not choice.is_auto:
+        return choice
+    hinted = (choose(hint, None, known) for hint in config.language_hints)
+    return Choice(name, tuple(dict.fromkeys(code for one in hinted for code in one.codes)))
 
 
 def _labels(config: TranscriptionConfig) -> tuple[str, ...]:

@@ -72,4 +72,6 @@ def routes(engine: Engine, connections: Collection[Connection]) -> list[BaseRout
 
 
 def _answer(body: StartedJson | AliveJson | FreeJson, is_so: bool) -> Response:
-    return JSONResponse(body, status_code=200 if is_so else 503)
+    # Pages of anybody may ask.
+    headers = {"access-control-allow-origin": "*"}
+    return JSONResponse(body, status_code=200 if is_so else 503, headers=headers)

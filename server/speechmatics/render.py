@@ -131,7 +131,13 @@ def _in_order(turns: Iterable[Turn]) -> Iterable[Token]:
     return merge(*channels.values(), key=lambda token: (token[0].start, -token[-1].end))
 
 
-def result(item: Item, label: str | None = None, volume: Volume | None = None) -> dict[str, Any]:
+def result(
+    item: Item,
+    label: str | None = None,
+    volume: Volume | None = None,
+    speaker: str | None = UNKNOWN,
+) -> dict[str, Any]:
+    """`speaker` None where none is told: live, clients take any for one that was recognised."""
     told: dict[str, Any] = {
         "type": "punctuation" if item.attaches_to else "word",
         "start_time": seconds(item.start),
@@ -147,8 +153,9 @@ def result(item: Item, label: str | None = None, volume: Volume | None = None) -
         "content": item.text,
         "confidence": round(item.confidence, 3),
         "language": item.language,
-        "speaker": UNKNOWN,
     }
+    if speaker is not None:
+        alternative["speaker"] = speaker
     if item.tags:
         alternative["tags"] = list(item.tags)
     return told | {"alternatives": [alternative]}

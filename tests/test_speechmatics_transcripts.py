@@ -1,0 +1,305 @@
+"""Speechmatics' real-time protocol, event by event: what a client is told."""
+
+from typing import Any
+
+import pytest
+
+from server.limits import Limits
+from server.protocols.speechmatics import Speechmatics
+from server.protocols.speechmatics_patience import Warnings
+from streaming.errors import BadMessage
+from streaming.events import (
+    Done,
+    Marked,
+    Progressed,
+    Reason,
+    SpeechEnded,
+    SpeechStarted,
+    TurnEnded,
+    Warned,
+    samples,
+)
+from tests.speechmatics_wire import Clock, Fields, final, partial, read, started, told, wire
+
+PARTIALS: Fields = {"enable_partials": True}
+TRIGGER: Fields = {"conversation_config": {"end_of_utterance_silence_trigger": 0.5}}
+
+
+def said(messages: list[Fields]) -> list[tuple[str, str]]:
+    """What each is, and the text of it."""
+    return [
+        (message["message"], message.get("metadata", {}).get("transcript", ""))
+        for message in messages
+    ]
+
+
+def text(messages: list[Fields]) -> str:
+    """As clients put it together."""
+    finals = (m for m in messages if m["message"] == "AddTranscript")
+    return "".join(final["metadata"]["transcript"] for final in finals)
+
+
+def test_stable_words_are_final_and_the_rest_is_a_partial() -> None:
+    found = started(**PARTIALS)
+    messages = told(
+        found,
+        partial("Open"),
+        partial("Open the door", 1),
+        partial("Open the door now", 3),
+        final("Open the door now."),
+    )
+    assert said(messages) == [
+        ("AddPartialTranscript", "Open"),
+        ("AddTranscript", "Open "),
+        ("AddPartialTranscript", "the door"),
+        ("AddTranscript", "the door "),
+        ("AddPartialTranscript", "now"),
+        ("AddTranscript", "now. "),
+        ("AddPartialTranscript", ""),
+    ]
+
+
+def test_without_partials_there_are_finals_alone() -> None:
+    messages = told(started(), partial("Open the", 1), final("Open the door."))
+    assert said(messages) == [("AddTranscript", "Open "), ("AddTranscript", "the door. ")]
+
+
+def test_a_final_in_full() -> None:
+    (message,) = told(started(), final("Hello, ok."))
+    assert message == {
+        "message": "AddTranscript",
+        "format": "2.9",
+        "metadata": {"start_time": 0.0, "end_time": 0.55, "transcript": "Hello, ok. "},
+        "results": [
+            word("Hello", 0.0, 0.25),
+            mark(",", 0.25, is_eos=False),
+            word("ok", 0.3, 0.55),
+            mark(".", 0.55, is_eos=True),
+        ],
+    }
+
+
+def word(content: str, start: float, end: float) -> Fields:
+    return {
+        "type": "word",
+        "start_time": start,
+        "end_time": end,
+        "alternatives": [{"content": content, "confidence": 0.9, "language": "en"}],
+    }
+
+
+def mark(content: str, at: float, *, is_eos: bool) -> Fields:
+    alternative = {"content": content, "confidence": 1.0, "language": "en"}
+    return {
+        "type": "punctuation",
+        "start_time": at,
+        "end_time": at,
+        "attaches_to": "previous",
+        "is_eos": is_eos,
+        "alternatives": [alternative],
+    }
+
+
+def test_a_final_that_was_made_anew_does_not_repeat_or_overlap() -> None:
+    found = started()
+    messages = told(found, partial("Open a door", 2), final("Hope in the door."))
+    assert text(messages) == "Open a the door. "
+    first, second = messages
+    assert first["metadata"]["end_time"] <= second["metadata"]["start_time"]
+
+
+def test_nothing_is_told_of_utterances_without_words() -> None:
+    assert told(started(**PARTIALS), final("")) == []
+
+
+def test_a_language_without_spaces_has_no_delimiter() -> None:
+    found = started(language="ja", **PARTIALS)
+    early = partial("~今日 ~は ~晴れ", 2, language="ja")
+    messages = told(found, early, final("~今日 ~は ~晴れ ~。", language="ja"))
+    assert text(messages) == "今日は晴れ。"
+
+
+def test_what_belongs_to_a_word_is_told_with_it() -> None:
+    messages = told(started(), partial("a well ~-known man", 2), partial("a well ~-known man", 3))
+    assert said(messages) == [("AddTranscript", "a "), ("AddTranscript", "well-known ")]
+
+
+def test_a_rule_for_several_words_waits_for_all_of_them() -> None:
+    rules = [{"from": "New York", "to": "NYC"}]
+    found = started(transcript_filtering_config={"replacements": rules})
+    messages = told(
+        found,
+        partial("In New York it", 2),
+        partial("In New York it rains", 3),
+        final("In New York it rains."),
+    )
+    assert said(messages) == [
+        ("AddTranscript", "In "),
+        ("AddTranscript", "NYC "),
+        ("AddTranscript", "it rains. "),
+    ]
+
+
+def test_disfluencies_and_marks_are_left_out_on_request() -> None:
+    found = started(
+        transcript_filtering_config={"remove_disfluencies": True},
+        punctuation_overrides={"permitted_marks": ["."]},
+    )
+    messages = told(found, partial("Well, um, yes of", 3), final("Well, um, yes of course!"))
+    assert text(messages) == "Well yes of course "
+
+
+# ---- ends of utterances
+
+
+def spoken_until(ms: int, words: str = "Hello there.") -> list[Any]:
+    """An utterance that ended there, and its final."""
+    end = samples(ms)
+    return [SpeechStarted(0), SpeechEnded(end), final(words)]
+
+
+def silence(*moments_ms: int) -> list[Progressed]:
+    return [Progressed(samples(ms), 0.0, speaking=False) for ms in moments_ms]
+
+
+def ends(messages: list[Fields]) -> list[float]:
+    return [m["metadata"]["end_time"] for m in messages if m["message"] == "EndOfUtterance"]
+
+
+def test_an_utterance_ends_once_after_the_silence_asked_for() -> None:
+    found = started(**TRIGGER)
+    assert ends(told(found, *spoken_until(600), *silence(700, 1000))) == []
+    messages = told(found, *silence(1100, 1200, 9000))
+    assert [m["message"] for m in messages] == ["EndOfUtterance"]
+    assert messages[0]["metadata"] == {"start_time": 0.55, "end_time": 0.55}
+
+
+def test_it_has_not_ended_where_the_speaker_goes_on_in_time() -> None:
+    found = started(**TRIGGER)
+    messages = told(
+        found,
+        *spoken_until(600),
+        *silence(1000),
+        SpeechStarted(samples(1050)),
+        *silence(2000),
+        SpeechEnded(samples(2500)),
+        final("And then", 1100),
+        *silence(2900),
+    )
+    assert ends(messages) == []
+    assert ends(told(found, *silence(3000))) == [1.65]
+
+
+def test_a_final_that_comes_after_its_silence_is_followed_by_the_end() -> None:
+    found = started(**TRIGGER)
+    early = [SpeechStarted(0), SpeechEnded(samples(600)), *silence(1200)]
+    assert told(found, *early, SpeechStarted(samples(1300))) == []
+    messages = told(found, final("Hello there."))
+    assert [m["message"] for m in messages] == ["AddTranscript", "EndOfUtterance"]
+
+
+def test_silence_after_no_words_ends_nothing() -> None:
+    found = started(**TRIGGER)
+    assert told(found, SpeechStarted(0), SpeechEnded(600), final(""), *silence(9000)) == []
+
+
+def test_without_a_trigger_only_a_forced_end_is_told() -> None:
+    assert ends(told(started(), *spoken_until(600), *silence(9000))) == []
+
+
+def test_a_forced_end_follows_a_forced_final() -> None:
+    found = started(**TRIGGER)
+    forced = final("Hello there.", reason=Reason.FINALIZE)
+    messages = told(found, SpeechStarted(0), SpeechEnded(600), forced, Marked("x", samples(700)))
+    assert [(m["message"], m["forced"]) for m in messages] == [
+        ("AddTranscript", True),
+        ("EndOfUtterance", True),
+    ]
+    assert told(found, *silence(9000)) == []  # that end was told
+
+
+def test_a_forced_end_of_nothing_has_an_empty_final() -> None:
+    final_, end = told(started(), Marked("x", samples(700)))
+    assert (final_["metadata"], final_["results"], final_["forced"]) == (
+        {"start_time": 0.7, "end_time": 0.7, "transcript": ""},
+        [],
+        True,
+    )
+    assert end["metadata"] == {"start_time": 0.7, "end_time": 0.7}
+
+
+# ---- channels
+
+
+def test_each_channel_has_its_own_words_and_label() -> None:
+    labels = ["agent", "customer"]
+    found = started(diarization="channel", channel_diarization_labels=labels)
+    messages = told(
+        found,
+        partial("Hello there you", 2, channel=0),
+        partial("Good morning", 1, channel=1),
+        final("Good morning to", channel=1),
+        final("Hello there you.", channel=0),
+    )
+    assert [(m["channel"], m["metadata"]["transcript"]) for m in messages] == [
+        ("agent", "Hello there "),
+        ("customer", "Good "),
+        ("customer", "morning to "),
+        ("agent", "you. "),
+    ]
+    assert all(m["results"][0]["channel"] == m["channel"] for m in messages)
+
+
+# ---- the rest
+
+
+def test_the_end_is_told_last() -> None:
+    assert told(started(), TurnEnded(5), Done()) == [{"message": "EndOfTranscript"}]
+
+
+def test_speech_that_was_lost_is_a_warning() -> None:
+    (warning,) = told(started(), Warned("untranscribed", "speech was heard", 0, 16_000))
+    assert warning == {"message": "Warning", "type": "untranscribed", "reason": "speech was heard"}
+
+
+def test_nothing_follows_an_error() -> None:
+    found = started(**PARTIALS)
+    found.refuse(BadMessage("x"), fatal=True)
+    assert told(found, partial("Open"), final("Open"), Done()) == []
+
+
+def test_an_expression_that_takes_too_long_is_an_error() -> None:
+    rules = [{"from": r"/^(\w|\w\w|a)*$/", "to": ""}]
+    found = started(transcript_filtering_config={"replacements": rules})
+    with pytest.raises(BadMessage, match="takes too long"):
+        told(found, final("a" * 60 + "-b"))
+
+
+# ---- patience
+
+
+def test_warnings_come_before_a_session_ends_for_want_of_audio() -> None:
+    clock = Clock()
+    warnings = Warnings(clock, Limits(idle_seconds_max=3600, session_seconds_max=100_000))
+    clock.now += 44 * 60
+    assert list(warnings.due()) == []
+    clock.now += 60
+    reason = "Session will timeout in 15m due to inactivity, no audio sent within the last 45m"
+    assert list(warnings.due()) == [("idle_timeout", reason)]
+    assert list(warnings.due()) == []
+    clock.now += 300
+    assert [reason for _, reason in warnings.due()] == [
+        reason.replace("15m", "10m").replace("45m", "50m")
+    ]
+    warnings.audio_came()
+    assert list(warnings.due()) == []
+
+
+def test_warnings_come_before_a_session_ends_for_its_length() -> None:
+    clock = Clock()
+    found = wire(clock=clock, limits=Limits(session_seconds_max=20 * 60))
+    clock.now += 15 * 60
+    messages = [read(message) for message in found.beat(0)]
+    assert [(m["message"], m["type"]) for m in messages] == [("Warning", "session_timeout")]
+    assert messages[0]["reason"] == "Session will timeout in 5m: a session may last 20m"
+    assert isinstance(found, Speechmatics)
