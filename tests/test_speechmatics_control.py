@@ -224,7 +224,8 @@ async def test_a_client_may_send_everything_before_it_reads(
     address = server_url.replace("http", "ws", 1) + "/v2"
     pcm = recording.pcm * times
     async with websockets.connect(address, max_queue=1, ping_interval=None) as socket:
-        await socket.send(json.dumps(start_message()))
+        silence = {"end_of_utterance_silence_trigger": 0.5}
+        await socket.send(json.dumps(start_message(conversation_config=silence)))
         for at in range(0, len(pcm), 256):
             await socket.send(pcm[at : at + 256])
         await socket.send(json.dumps({"message": "EndOfStream", "last_seq_no": 0}))
@@ -235,6 +236,7 @@ async def test_a_client_may_send_everything_before_it_reads(
     numbers = [message["seq_no"] for message in heard.of("AudioAdded")]
     assert numbers == list(range(1, -(-len(pcm) // 256) + 1))
     assert heard.text == (recording.text + " ") * times
+    assert len(heard.of("EndOfUtterance")) >= times
     assert heard.names[-1] == "EndOfTranscript"
 
 

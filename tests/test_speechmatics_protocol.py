@@ -221,6 +221,12 @@ def test_delays(config: Fields, expected: tuple[Any, ...]) -> None:
     assert found == expected
 
 
+def test_fewer_hypotheses_are_made_where_nobody_sees_them() -> None:
+    assert start_of(enable_partials=True).options.partial_interval_ms == 0
+    assert start_of().options.partial_interval_ms == 500
+    assert start_of(max_delay=0.8).options.partial_interval_ms == 200
+
+
 def test_settings_are_changed_while_a_session_goes_on() -> None:
     found = started(enable_partials=True, additional_vocab=["Gnocchi"])
     change = {"message": "SetRecognitionConfig", "transcription_config": {"max_delay": 0.7}}

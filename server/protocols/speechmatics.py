@@ -39,7 +39,9 @@ from streaming.events import Done, Event, TurnEnded, Warned
 from streaming.options import SessionOptions
 
 FORCED: Final = "forced"
-SEND_SECONDS_MAX: Final = 60.0  # some clients send all they have before they read
+# Some clients send all they have before they read.
+SEND_SECONDS_MAX: Final = 60.0
+OUTBOX_MESSAGES_MAX: Final = 20_000
 TELEPHONY_RATE_MAX: Final = 8000
 KNOWN: Final = (
     "StartRecognition, AddChannelAudio, SetRecognitionConfig, ForceEndOfUtterance, GetSpeakers, "
@@ -63,6 +65,7 @@ class Speechmatics:
         changes = {
             "idle_seconds_max": IDLE_SECONDS_MAX,
             "send_seconds_max": max(limits.send_seconds_max, SEND_SECONDS_MAX),
+            "outbox_messages_max": max(limits.outbox_messages_max, OUTBOX_MESSAGES_MAX),
         }
         self.limits = limits.model_copy(update=changes)
         self.warnings = Warnings(handshake.clock, self.limits)

@@ -93,7 +93,7 @@ class Channel:
         yield from self._over()
 
     def _over(self) -> Iterator[Message]:
-        trigger = self.live.trigger
+        trigger = self.live.config.trigger
         if trigger:
             said_until = self.pauses.over(round(trigger * SAMPLE_RATE))
             if said_until is not None:

@@ -120,6 +120,12 @@ class TranscriptionConfig(Given):
         return frozenset(asked.permitted_marks)
 
     @property
+    def trigger(self) -> float:
+        """Seconds of silence after which an utterance is over; 0 for never."""
+        asked = self.conversation_config
+        return asked.end_of_utterance_silence_trigger if asked else 0.0
+
+    @property
     def filtering(self) -> TranscriptFiltering:
         return self.transcript_filtering_config or TranscriptFiltering()
 

@@ -25,7 +25,9 @@ from streaming.options import AudioFormat as Format
 MAX_DELAY: Final = 4.0  # seconds, where the client names none
 # A pause ends an utterance by then, so that its last words are decoded in time.
 ENDING_MS: Final = 250
+SILENCE_MS_MIN: Final = 64
 PROGRESS_MS: Final = 64
+UNSEEN_MS: Final = 500  # from one hypothesis to the next, where nobody sees them
 # What may be changed while a session goes on.
 CHANGEABLE: Final[tuple[str, ...]] = (
     "audio_filtering_config",
@@ -69,12 +71,6 @@ class Live:
     session: SessionOptions
     labels: tuple[str, ...] = ()
     warnings: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def trigger(self) -> float:
-        """Seconds of silence after which an utterance is over; 0 for never."""
-        conversation = self.config.conversation_config
-        return conversation.end_of_utterance_silence_trigger if conversation else 0.0
 
 
 def start(
@@ -140,18 +136,17 @@ def _changed(
 ) -> SessionOptions:
     """With what may be changed: when words have to be final, and what is silence."""
     delay_ms = round((config.max_delay or MAX_DELAY) * 1000)
-    conversation = config.conversation_config
-    trigger = conversation.end_of_utterance_silence_trigger if conversation else 0.0
     silence_ms = delay_ms - ENDING_MS
-    if trigger:
-        silence_ms = min(silence_ms, max(round(trigger * 1000), 64))
+    if config.trigger:
+        silence_ms = min(silence_ms, max(round(config.trigger * 1000), SILENCE_MS_MIN))
     filtering = config.audio_filtering_config
     return session.model_copy(
         update={
             "volume_min": filtering.volume_threshold if filtering else 0.0,
             "stable_ms_max": delay_ms,
             "numbers_whole": config.max_delay_mode != "fixed",
-            "progress_ms": PROGRESS_MS if trigger else 0,
+            "progress_ms": PROGRESS_MS if config.trigger else 0,
+            "partial_interval_ms": 0 if config.enable_partials else min(delay_ms // 4, UNSEEN_MS),
             "endpointing": endpointing.model_copy(
                 update={
                     "silence_ms": min(endpointing.silence_ms, silence_ms),
