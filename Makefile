@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test lint bench soak fuzz clean
+.PHONY: serve test lint bench soak fuzz wheels clean
 
 serve: .venv/ready
 	$(BIN)/python -m server serve $(ARGS)
@@ -34,6 +34,15 @@ soak: .venv/dev
 fuzz: .venv/dev
 	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest --timeout 1800 tests/test_native_fuzz.py \
 	  tests/test_openapi_fuzz.py $(ARGS)
+
+# For a GPU machine without a network; see docs/gpu.md.
+WHEELS_PYTHON := 3.12
+PLATFORMS := 2_28 2_27 2_24 2_17
+wheels: .venv/ready
+	$(BIN)/python -m pip download --quiet --no-deps --only-binary=:all: --dest .wheels \
+	  --python-version $(WHEELS_PYTHON) --implementation cp --platform manylinux2014_x86_64 \
+	  $(foreach version,$(PLATFORMS),--platform manylinux_$(version)_x86_64) \
+	  --requirement bench/wheels.txt
 
 .venv/ready: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

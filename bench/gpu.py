@@ -27,7 +27,6 @@ from bench.checkpoints import ready
 from bench.figures import write_json
 from bench.gpu_backend import BACKENDS
 from bench.gpu_timeline import watching
-from bench.load import DIGITS
 
 MODELS = ("base", "small", "large-v3-turbo", "large-v3")
 # Streams to try first, and what a GPU of 2024 is to carry.
@@ -113,14 +112,14 @@ class Bench:
 
     async def _server(self, name: str, found: Content) -> None:
         kind = BACKENDS[name]
-        why = gpu_server.why_not(self.given.folder)
-        if why is not None:
+        folder = self.given.folder or gpu_server.DIGITS
+        if (why := gpu_server.why_not(folder)) is not None:
             found["server"] = {"skipped": why}
             return
         arguments = ["--device", self._place()[0], "--compute-type", self.compute_type]
         served = f"{kind.__module__}:{kind.__name__}"
         guess = self.given.streams or GUESSES.get(name, 8) // 4
-        found["server"] = await gpu_server.capacity(served, self.given.folder, guess, arguments)
+        found["server"] = await gpu_server.capacity(served, folder, guess, arguments)
         self._write()
 
     async def _files(self, backend: TorchWhisperBackend) -> Content:
@@ -207,7 +206,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--clips-seconds", type=float, default=5, help="for each number at once")
     parser.add_argument("--long-seconds", type=float, default=600, help="of a long file")
     parser.add_argument("--long-files", type=int, default=8)
-    parser.add_argument("--folder", type=Path, default=DIGITS, help="recordings, for the server")
+    parser.add_argument("--folder", type=Path, help="recordings with word times, for the server")
     parser.add_argument("--json", type=Path, help="write everything there")
     return parser.parse_args(arguments)
 

@@ -6,6 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from bench.launch import ROOT
+
+DIGITS = ROOT.parent / "shared" / "audio" / "digits"
 NEEDED = ("ctranslate2", "starlette", "uvicorn", "websockets")
 
 
