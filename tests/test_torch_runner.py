@@ -159,6 +159,14 @@ def test_a_batch_that_is_too_large_for_the_memory_is_halved(
     assert sizes[-1] == 1
 
 
+def test_an_answer_that_nobody_waits_for_any_more_harms_nobody(
+    torch_backend: TorchWhisperBackend, speech: list[Recording]
+) -> None:
+    answers = torch_backend.start([task(speech[0], n) for n in range(3)])
+    assert not answers[1].cancel()
+    assert said(answers) == [speech[0].text] * 3
+
+
 def test_a_fault_of_the_device_fails_what_was_on_it_and_nothing_else(
     torch_backend: TorchWhisperBackend,
     speech: list[Recording],

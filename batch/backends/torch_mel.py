@@ -27,7 +27,8 @@ class LogMel:
         log = (power @ self.filters.T).clamp(min=1e-10).log10()  # [batch, n + 1, mels]
         number = torch.arange(log.shape[1], device=log.device)
         last = lengths[:, None] // FRAME
-        heard = torch.where((number <= last)[:, :, None], log, -torch.inf)
-        loudest = heard.amax((1, 2), keepdim=True)
+        loudest = log.masked_fill((number > last)[:, :, None], -torch.inf).amax(
+            (1, 2), keepdim=True
+        )
         scaled = (torch.maximum(log, loudest - 8) + 4) / 4
-        return torch.where((number < last)[:, :, None], scaled, 0)[:, :-1].transpose(1, 2)
+        return scaled.masked_fill((number >= last)[:, :, None], 0)[:, :-1].transpose(1, 2)

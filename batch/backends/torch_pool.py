@@ -174,8 +174,8 @@ class Pool:
             self._reply(row, None)
 
     def _reply(self, row: Row, alignment: Aligned | None) -> None:
-        self.release(row)
         row.reply(alignment)
+        self.release(row)
 
 
 def _first(queue: deque[Row], tokens: Callable[[Row], int]) -> list[Row]:

@@ -66,6 +66,8 @@ class Runner:
     def submit(self, tasks: Sequence[Task]) -> list[Future[Hypothesis]]:
         """From any thread; the answers come in any order."""
         rows = [self.row(task, self.vocabulary) for task in tasks]
+        for row in rows:
+            row.answer.set_running_or_notify_cancel()  # from now on it cannot be taken back
         with self.changed:
             self.given += rows
             self.changed.notify()
@@ -115,6 +117,7 @@ class Runner:
     def _run(self) -> None:
         if self.network.device.type == "cuda":
             torch.cuda.set_device(self.network.device)
+            torch.cuda.synchronize()  # what others have put there is there
             # Before the encoder, which runs beside it.
             torch.cuda.set_stream(torch.cuda.Stream(self.network.device, priority=-1))
         while not self.is_closed:
@@ -151,7 +154,8 @@ class Runner:
         self.encoding.clear()
         self.pools = [Pool(pool.steps) for pool in self.pools]
         for row in rows:
-            row.answer.set_exception(error)
+            if not row.answer.done():
+                row.answer.set_exception(error)
 
     # ---- encoding
 

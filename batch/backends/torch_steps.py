@@ -86,7 +86,7 @@ class Steps:
                 self._place([], rows, count)
                 for watching in (False, True):
                     self.graphs.capture(*self._reading(rows, count, watching))
-        for rows in (size for size in SLOTS if size <= self.cache.slots):
+        for rows in sorted({min(size, self.cache.slots) for size in SLOTS}):
             for text in TEXTS:
                 self.graphs.capture(*self._writing(rows, text))
 
@@ -138,10 +138,12 @@ class Steps:
             rest = self.input[rows * count : rows * (count + 4)].view(4, rows)
             slots, lengths, marks, going = rest.unbind()
             number = torch.arange(count, device=self.input.device)
-            places = torch.where(number < lengths[:, None], number, self.cache.scrap)
+            # Not `where` with a number: a graph cannot wait for its copy to the device.
+            is_over = number >= lengths[:, None]
+            places = number.expand(rows, count).masked_fill(is_over, self.cache.scrap)
             heads = self.rules.heads if watching else ()
             decoded, scores = self.network.decode(self.cache, slots, tokens, places, count, heads)
-            self.cache.places[slots] = torch.where(going > 0, lengths, self.cache.scrap)
+            self.cache.places[slots] = lengths.masked_fill(going == 0, self.cache.scrap)
             if watching:
                 looks = attended(torch.stack(scores, 1), lengths, marks.clamp(min=1))
                 return Watched(looks, self._probabilities(decoded, tokens))

@@ -1,7 +1,7 @@
 """Whisper in plain PyTorch: the checkpoints of Hugging Face, on one GPU or several, or a CPU.
 
-What it writes is what the CTranslate2 backend writes. On a GPU it is the faster one: encoder and
-decoder run as CUDA graphs, and a request joins what is being decoded at once (`torch_runner`).
+What it writes is what the CTranslate2 backend writes. On a GPU encoder and decoder run as CUDA
+graphs, and a request joins what is being decoded at once (`torch_runner`).
 """
 
 import json
@@ -20,14 +20,15 @@ from batch.backends.torch_network import Network, Shape
 from batch.backends.torch_plan import plan
 from batch.backends.torch_runner import TYPICAL, Runner
 from batch.backends.torch_steps import Rules
+from batch.devices import kind_of, numbers_of
 from batch.models import ModelTraits
 from batch.options import ModelOptions
 from streaming.errors import EngineFailed
 from streaming.events import Decode, Hypothesis
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-# Batches that are on their way at once. A request is on its way for some ten steps, in which others
-# should be able to join.
+# Batches that are on their way through a device at once: a request takes some ten steps, in which
+# others should be able to join.
 LANES, LANES_CPU = 8, 2
 
 
@@ -45,14 +46,16 @@ class TorchWhisperBackend:
         self.translates = traits.translates
         self.cost = RequestCost(0.0)
         self.full_seconds: float | None = 0.0 if traits.final_window == "full" else None
-        on_cpu = info.device == "cpu"
-        self.lanes = options.lanes or (LANES_CPU if on_cpu else LANES)
+        kind, numbers = kind_of(info.device), numbers_of(info.device)
+        on_cpu = kind == "cpu"
+        self.lanes = options.lanes or (LANES_CPU if on_cpu else LANES * len(numbers))
         self.batch_max = 4 if on_cpu else BATCHES[-1]  # on a GPU measured at warm-up
         said = generation(folder)
         self.vocabulary = Vocabulary(folder, is_multilingual=said["is_multilingual"])
         self.languages = self.vocabulary.languages
         self.replicas = []
-        for device in devices(info.device):
+        for number in numbers:
+            device = torch.device(kind if on_cpu else f"{kind}:{number}")
             network = Network(folder, DTYPES[info.compute_type], device)
             rules = _rules(said, self.vocabulary, network.shape)
             self.replicas.append(Runner(network, self.vocabulary, rules, plan(network)))
@@ -77,8 +80,8 @@ class TorchWhisperBackend:
         alone = least(lambda: self.decode([task]))
         crowd = [task] * (self.batch_max * self.lanes)
         each = least(lambda: self.decode(crowd)) / self.batch_max
-        full = self.batch_max
-        own = (each / alone - 1 / full) / (1 - 1 / full) if full > 1 else 1.0
+        spread = 1 / self.batch_max  # of what is spent once for all of a batch
+        own = (each / alone - spread) / (1 - spread) if spread < 1 else 1.0
         self.cost = RequestCost(alone, 1 - min(max(own, 0.0), 1.0))
 
     def close(self) -> None:
@@ -100,14 +103,6 @@ class TorchWhisperBackend:
 
     def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
         return [answer.result() for answer in self.start(batch)]
-
-
-def devices(name: str) -> list[torch.device]:
-    """Of `cpu`, `cuda` or `cuda:0,1`."""
-    kind, _, numbers = name.partition(":")
-    if kind == "cpu":
-        return [torch.device("cpu")]
-    return [torch.device("cuda", int(number)) for number in (numbers or "0").split(",")]
 
 
 def generation(folder: Path) -> dict[str, Any]:
