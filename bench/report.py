@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import goals, plots
+from bench import call_goals, goals, plots
 from bench.goals import Finding, Goal
 from bench.launch import ROOT
 
@@ -76,6 +76,12 @@ GOALS = (
         "no stage outside encode and decode over 15 % of the busy time",
         "stages",
         goals.stages,
+    ),
+    Goal(
+        9,
+        "30 calls of Twilio's: none dropped, words and partials p95 at most 800 ms late",
+        "load-twilio",
+        call_goals.calls,
     ),
 )
 

@@ -21,7 +21,7 @@ MODULES = (
     "res_sorcery_config", "res_clioriginate", "res_audiosocket", "app_audiosocket",
     "chan_audiosocket", "res_http_websocket", "res_websocket_client", "chan_websocket",
     "pbx_config", "app_playback", "format_pcm", "codec_ulaw", "codec_resample",
-    "res_timing_timerfd", "bridge_simple",
+    "res_timing_timerfd", "bridge_simple", "app_originate", "app_chanspy", "func_uuid",
 )  # fmt: skip
 
 

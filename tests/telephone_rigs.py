@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -145,6 +146,13 @@ async def begun(reader: Client) -> None:
     """The call has been taken."""
     if (await reader.wait_for("call"))["state"] == "waiting":
         await reader.wait_for("call", 2)
+
+
+async def all_freed(url: str) -> None:
+    """No stream is open any longer, on a server that nobody else uses."""
+    async with asyncio.timeout(PATIENCE), httpx.AsyncClient(base_url=url) as client:
+        answer = await client.get("/metrics")
+    assert 'stentor_streams{lane="live"} 0.0' in answer.text
 
 
 async def ended(reader: Client) -> None:

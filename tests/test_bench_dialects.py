@@ -313,9 +313,6 @@ def test_addresses(protocol: str, options: dict[str, str], address: str) -> None
     assert DIALECTS[protocol].address("http://host:1", options) == address
 
 
-def test_our_own_messages_account_for_the_audio() -> None:
-    assert [name for name, dialect in DIALECTS.items() if dialect.has_account] == [
-        "native",
-        "twilio",
-    ]
+def test_only_the_native_protocol_accounts_for_the_audio() -> None:
+    assert [name for name, dialect in DIALECTS.items() if dialect.has_account] == ["native"]
     assert account_faults(Trace(has_account=NATIVE.has_account)) == ["no account came"]

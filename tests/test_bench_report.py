@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench import goals, plots, report
+from bench import call_goals, goals, plots, report
 
 MACHINE = {
     "date": "2026-01-02T03:04:05+00:00",
@@ -196,3 +196,29 @@ def test_a_figure_that_there_is_not_is_written_as_none() -> None:
     assert goals.number(None, "ms") == "none"
     assert goals.number(float("nan")) == "none"
     assert goals.number(12.34, "ms", 1) == "12.3 ms"
+
+
+@pytest.mark.parametrize(
+    ("streams", "changed", "reached"),
+    [
+        (30, {}, True),
+        (29, {}, False),
+        (30, {"sessions_not_closed_normally": 1.0}, False),
+        (30, {"errors": 1.0}, False),
+        (30, {"word_ms_p95": 801.0}, False),
+        (30, {"partial_lag_ms_p95": 801.0}, False),
+    ],
+)
+def test_calls_are_all_carried_and_in_time(
+    streams: int, changed: dict[str, float], reached: bool
+) -> None:
+    figures = {
+        "sessions_not_closed_normally": 0.0,
+        "errors": 0.0,
+        "word_ms_p95": 200.0,
+        "partial_lag_ms_p95": 100.0,
+        "word_error_percent": 1.0,
+        **changed,
+    }
+    (found,) = call_goals.calls({"load": {"streams": streams}, "median": figures})
+    assert found.reached is reached

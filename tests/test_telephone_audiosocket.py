@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Recording, Server, free_port, running_server
 from tests.encodings import encoded, samples
-from tests.telephone_rigs import LOUD, begun, ended, reading
+from tests.telephone_rigs import LOUD, all_freed, begun, ended, reading
 from tests.wire import PATIENCE
 
 SILENCE = b"\x10\x01\x40" + bytes(320)
@@ -146,6 +146,7 @@ async def test_however_a_call_ends_its_last_final_comes(
         assert time.monotonic() - began < END_SECONDS_MAX
     assert reader.text() == speech[0].text
     assert reader.finals()[-1]["reason"] == "stop"
+    await all_freed(stentor.url)
 
 
 @pytest.mark.parametrize("first", [frame(0x10, bytes(320)), frame(0x01, b"short"), HANGUP])

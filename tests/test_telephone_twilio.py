@@ -8,6 +8,7 @@ from tests.conftest import Recording, running_server
 from tests.telephone_rigs import (
     CHUNK,
     TELNYX,
+    all_freed,
     begun,
     carrier,
     chunks,
@@ -173,6 +174,7 @@ async def test_however_a_call_ends_its_last_final_comes(
         assert time.monotonic() - began < END_SECONDS_MAX
     assert reader.text() == speech[0].text
     assert reader.finals()[-1]["reason"] == "stop"
+    await all_freed(server_url)
 
 
 async def test_a_pause_in_which_nothing_is_sent_ends_a_sentence(

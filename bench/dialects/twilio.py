@@ -76,7 +76,6 @@ def _dialect() -> Dialect:
         stop=call.stop,
         read=NATIVE.read,
         silence_ms=NATIVE.silence_ms,
-        has_account=True,
         heard_at=f"/v1/calls/{call.id}",
         of_session=_dialect,
     )

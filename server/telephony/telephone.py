@@ -79,7 +79,8 @@ class Telephone:
             yield heard
 
     def gone(self) -> Iterable[Command]:
-        return [*self.bridge.rest(), Stop()]
+        yield from self.bridge.rest()
+        yield Stop()
 
     def configured(self, options: SessionOptions) -> None:
         pass

@@ -1,0 +1,131 @@
+"""The scripts and examples for telephone systems, as they are handed out."""
+
+import json
+import subprocess
+import sys
+import threading
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from server.protocols.base import Handshake, Start
+from server.telephony.bridges import BRIDGES
+from server.telephony.bridges.linear import Linear
+from tests.conftest import ROOT, Recording, free_port, running_server
+from tests.telephone_rigs import carrier, chunks, mulaw, new_id, stop
+
+FOLDER = ROOT / "clients" / "telephony"
+HELLO = ROOT / "tests" / "audio" / "hello.wav"
+PATHS = {path for bridge in BRIDGES for path in bridge.paths}
+
+
+def script(name: str, *arguments: str | Path) -> subprocess.Popen[str]:
+    command = [sys.executable, str(FOLDER / name), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def audiosocket() -> Any:
+    port = free_port()
+    with running_server("--audiosocket", f"127.0.0.1:{port}") as server:
+        yield server.url.replace("http", "ws"), f"127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("way", ["--audiosocket", "--twilio"])
+def test_a_call_is_placed_and_followed(
+    audiosocket: tuple[str, str], speech: list[Recording], way: str
+) -> None:
+    url, address = audiosocket
+    to = address if way == "--audiosocket" else f"{url}/telephony/twilio"
+    with script("place_call.py", HELLO, way, to) as caller:
+        assert caller.stdout is not None
+        call = caller.stdout.readline().strip()
+        told, _ = script("follow_call.py", call, "--server", url).communicate(timeout=60)
+        assert caller.wait(20) == 0
+    assert told.strip().endswith(": " + speech[0].text)
+
+
+def test_a_call_that_may_not_be_read_is_an_error(server_url: str) -> None:
+    url = server_url.replace("http", "ws")
+    follower = script("follow_call.py", "any?from=1", "--server", url)
+    told, _ = follower.communicate(timeout=30)
+    assert told.startswith("bad_message: from")
+    assert follower.returncode == 1
+
+
+async def test_twilios_voice_app_streams_the_call_and_prints_it(
+    server_url: str, speech: list[Recording]
+) -> None:
+    port, call, url = free_port(), new_id(), server_url.replace("http", "ws")
+    app = script(
+        "twilio/voice_app.py", "--stentor", url, "--forward", "+15550001111", "--port", str(port)
+    )
+    assert app.stdout is not None
+    lines: list[str] = []
+    reading = threading.Thread(target=lambda: lines.extend(app.stdout or ()))
+    reading.start()
+    try:
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=8)) as client:
+            answer = await client.post(f"http://127.0.0.1:{port}/voice", data={"CallSid": call})
+        stream = ET.fromstring(answer.text).find("Start/Stream")
+        assert stream is not None
+        path = urlsplit(stream.attrib["url"]).path
+        async with carrier(server_url, path) as twilio:
+            await twilio.begin(call, "inbound", "outbound")
+            await twilio.play(chunks(mulaw(speech[0].pcm)))
+            await twilio.say(stop(call))
+            await twilio.closed()
+    finally:
+        app.terminate()
+        reading.join(20)
+        app.communicate()
+    assert lines == [f"inbound: {speech[0].text}\n"]
+
+
+# ---- the examples
+
+
+def test_every_address_of_the_examples_is_one_of_ours() -> None:
+    texts = {path: path.read_text() for path in FOLDER.rglob("*") if path.is_file()}
+    found = {
+        word.split("/telephony/")[1].partition("?")[0].strip('",`|)/>')
+        for text in texts.values()
+        for word in text.split()
+        if "/telephony/" in word and "docs/" not in word
+    }
+    assert {f"/telephony/{name}" for name in found if name.isascii() and "{" not in name} <= PATHS
+    assert {"twilio", "vonage", "freeswitch", "jambonz", "jambonz/stt", "asterisk"} <= found
+
+
+@pytest.mark.parametrize("name", ["one-way.xml", "bidirectional.xml"])
+def test_the_twiml_is_xml_with_a_stream(name: str) -> None:
+    response = ET.parse(FOLDER / "twilio" / name).getroot()
+    assert response.tag == "Response"
+    assert response.find(".//Stream") is not None
+
+
+def test_the_dial_plan_of_freeswitch_is_xml() -> None:
+    actions = ET.parse(FOLDER / "freeswitch" / "stentor.xml").getroot().iter("action")
+    assert any("rate=16k stereo 16k" in action.attrib.get("data", "") for action in actions)
+
+
+def test_what_vonage_makes_of_the_ncco_is_understood() -> None:
+    (connect,) = json.loads((FOLDER / "vonage" / "ncco.json").read_text())
+    endpoint = connect["endpoint"][0]
+    first = {"event": "websocket:connected", "content-type": endpoint["content-type"]}
+    bridge = Linear(Handshake())
+    (start,) = bridge.decode(json.dumps({**first, **endpoint["headers"]}))
+    assert isinstance(start, Start)
+    assert (start.audio.sample_rate, start.options.language) == (16_000, "en")
+    assert bridge.call is not None
+    assert bridge.call.id == endpoint["headers"]["call_id"]
+
+
+@pytest.mark.parametrize("name", ["listen.json", "transcribe.json"])
+def test_the_applications_of_jambonz_are_json(name: str) -> None:
+    verbs = [step["verb"] for step in json.loads((FOLDER / "jambonz" / name).read_text())]
+    assert verbs[0] == "answer"
