@@ -175,7 +175,8 @@ class Steps:
         except TranscriptionError as error:
             if self.tools.engine.is_failed:
                 raise asyncio.CancelledError from error
-            failure = JobFailed(error.message, code=error.code)
+            allowed = f"allowed: {error.allowed}" if error.allowed else ""
+            failure = JobFailed(error.message, code=error.code, detail=allowed)
         except Exception:
             logger.exception("job %s failed", job.id)
             failure = JobFailed("internal error", code="internal")

@@ -109,10 +109,9 @@ def _address(value: str) -> str:
     return url.rstrip("/")
 
 
-def key_header(key: str) -> dict[str, str]:
-    """What a client sends with each request: the key that was given, or that of the environment."""
-    key = key or os.environ.get(KEY_VARIABLE, "")
-    return {"authorization": key} if key else {}
+def given_key(key: str) -> str:
+    """The key that was given, or that of the environment."""
+    return key or os.environ.get(KEY_VARIABLE, "")
 
 
 ServerUrl = Annotated[str, AfterValidator(_address)]

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import wave
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ HEAVY = ("torch", "ctranslate2", "faster_whisper")
 
 def environment(**more: str) -> dict[str, str]:
     ours = {k: v for k, v in os.environ.items() if not k.startswith("STENTOR_")}
-    return {**ours, "PYTHONPATH": str(ROOT), **more}
+    return {**ours, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": tempfile.gettempdir(), **more}
 
 
 def stentor(

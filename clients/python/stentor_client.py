@@ -48,14 +48,15 @@ from websockets.typing import Subprotocol
 
 CONNECT_SECONDS_MAX = 10.0
 ACKS_MISSING_MAX = 5  # then the connection is dead, even if it seems open
-BACKOFF_SECONDS = (0.25, 5.0)  # from, to
+BACKOFF_SECONDS = (0.25, 3.0)  # from, to
 FIRST_TRIES = 3
-UNTAKEN_MAX, TAKEN_MAX = 30_000, 3_000  # messages that are kept to be sent again
+KEPT_MAX = 3_000  # messages, both of those that were taken and those that were not
 BLOCK_SECONDS = 0.04
 POLL_SECONDS = 0.3
 SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
-GONE = ("unknown_session", "session_over", "events_gone")  # the session; another can be begun
-PASSING = ("overloaded", "going_away", "too_many_streams", "rate_limited")  # may end by itself
+# Of the session, so that another has to be begun; and what may be otherwise in a moment.
+GONE = ("unknown_session", "session_over", "events_gone")
+PASSING = ("overloaded", "going_away", "too_many_streams", "rate_limited", "connection_lost")
 
 Report = Callable[[str, float, float | None], None]  # what is done, how much of how much
 
@@ -80,8 +81,8 @@ class Options(TypedDict, total=False):
 class StentorError(Exception):
     """The server has refused, or failed; `code` as in its documentation."""
 
-    def __init__(self, code: str, message: str, allowed: str = "") -> None:
-        super().__init__(f"{message} (allowed: {allowed})" if allowed else message)
+    def __init__(self, code: str, message: str, more: str = "") -> None:
+        super().__init__(f"{message} ({more})" if more else message)
         self.code = code
 
 
@@ -183,13 +184,13 @@ async def _in_thread(blocks: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 def wav(path: str | Path, *, pace: bool = True) -> Source:
     """A wav of 16 bits, as if it were spoken now, or without `pace` as fast as it is taken."""
-    file = wave.open(str(path), "rb")  # noqa: SIM115 - closed by `blocks`
-    rate, channels = file.getframerate(), file.getnchannels()
-    if file.getsampwidth() != 2:
-        raise ValueError(f"{path}: samples of {8 * file.getsampwidth()} bits, 16 are allowed")
+    with wave.open(str(path), "rb") as file:
+        rate, channels = file.getframerate(), file.getnchannels()
+        if file.getsampwidth() != 2:
+            raise ValueError(f"{path}: samples of {8 * file.getsampwidth()} bits, 16 are allowed")
 
     async def blocks() -> AsyncIterator[bytes]:
-        with file:
+        with wave.open(str(path), "rb") as file:
             due = time.monotonic()
             while block := file.readframes(round(rate * BLOCK_SECONDS)):
                 due += BLOCK_SECONDS
@@ -201,8 +202,11 @@ def wav(path: str | Path, *, pace: bool = True) -> Source:
 
 def microphone(device: str | int | None = None) -> Source:
     """The system's microphone, or the one named. Raises OSError where there is none."""
-    import sounddevice  # here, because it needs PortAudio
-
+    try:
+        import sounddevice  # here, because it needs PortAudio
+    except OSError as error:
+        hint = "install PortAudio (apt install libportaudio2, brew install portaudio)"
+        raise OSError(f"{error}: {hint}, or use a file") from error
     try:
         rate = round(sounddevice.query_devices(device, "input")["default_samplerate"])
     except (sounddevice.PortAudioError, ValueError) as error:
@@ -263,7 +267,7 @@ class Live:
 
     async def send(self, audio: bytes) -> None:
         """Waits while the server has not taken what was sent before."""
-        while len(self.kept) - (self.taken + 1 - self.first) > UNTAKEN_MAX and not self.is_done:
+        while len(self.kept) - (self.taken + 1 - self.first) > KEPT_MAX and not self.is_done:
             self.room.clear()
             await self.room.wait()
         self._say("audio", audio=audio)
@@ -424,7 +428,7 @@ class Live:
         self.taken = messages
         answered = min(self.answered.values())
         while self.first <= messages and (
-            self.kept[0].end <= answered or messages - self.first >= TAKEN_MAX
+            self.kept[0].end <= answered or messages - self.first >= KEPT_MAX
         ):
             self.kept.popleft()
             self.first += 1
@@ -436,7 +440,7 @@ class Live:
             return None  # heard before
         self.seq = fields.get("seq", self.seq)
         if kind == "error" and fields["fatal"]:
-            self.error = StentorError(fields["code"], fields["message"], fields["allowed"])
+            self.error = _error(fields)
             return None
         if self.begun:
             self._shift(fields)
@@ -498,18 +502,24 @@ def stream(
 
 
 class Journal:
-    """Which jobs are under way, in a file: a program that was interrupted goes on with them."""
+    """Which jobs are under way, a file for each in a folder: a program that was interrupted goes on
+    with them."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.jobs: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
 
-    def note(self, name: str, job: str | None) -> None:
-        self.jobs = {n: j for n, j in self.jobs.items() if n != name} | ({name: job} if job else {})
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_suffix(".new")
-        beside.write_text(json.dumps(self.jobs))
-        beside.replace(self.path)
+    def find(self, name: str) -> str:
+        path = self.folder / name if self.folder else None
+        return path.read_text() if path and path.exists() else ""
+
+    def note(self, name: str, job: str) -> None:
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).write_text(job)
+
+    def forget(self, name: str) -> None:
+        if self.folder is not None:
+            (self.folder / name).unlink(missing_ok=True)
 
 
 class Upload(io.FileIO):
@@ -527,11 +537,14 @@ class Files:
     """Files as jobs of the server. Use as `async with`; several may be transcribed at once."""
 
     def __init__(self, server: Server | None = None, journal: Path | None = None) -> None:
+        """`journal`: a folder in which to note what is under way."""
         self.server = server or Server()
-        self.journal = Journal(journal) if journal is not None else None
-        timeout = httpx.Timeout(60, connect=CONNECT_SECONDS_MAX)
+        self.journal = Journal(journal)
+        self.is_known = False  # whether the server has ever answered
         self.http = httpx.AsyncClient(
-            base_url=self.server.url, headers=self.server.headers, timeout=timeout
+            base_url=self.server.url,
+            headers=self.server.headers,
+            timeout=httpx.Timeout(60, connect=CONNECT_SECONDS_MAX),
         )
 
     async def __aenter__(self) -> "Files":
@@ -550,30 +563,29 @@ class Files:
         asked = [self.server.url, str(path.resolve()), stat.st_size, stat.st_mtime_ns, options]
         name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
         job = await self._under_way(name) or await self._sent(path, stat.st_size, report, options)
-        self._note(name, job["id"])
+        self.journal.note(name, job["id"])
+        address = f"/v1/jobs/{job['id']}"
         while job["ended"] is None:
             if told := job["progress"]:
                 report("transcribed", told["seconds"], told["duration"])
             await asyncio.sleep(POLL_SECONDS)
-            job = (await self._ask("GET", f"/v1/jobs/{job['id']}")).json()
-        self._note(name, None)
+            job = (await self._ask("GET", address)).json()
+        if not job["error"]:
+            text = (await self._ask("GET", f"{address}/transcript", {"format": format})).text
+        self.journal.forget(name)
+        await self._ask("DELETE", address)
         if job["error"]:
-            raise StentorError(job["error"]["code"], job["error"]["message"])
-        address = f"/v1/jobs/{job['id']}/transcript"
-        return (await self._ask("GET", address, params={"format": format})).text
-
-    def _note(self, name: str, job: str | None) -> None:
-        if self.journal is not None:
-            self.journal.note(name, job)
+            raise _error(job["error"])
+        return text
 
     async def _under_way(self, name: str) -> dict[str, Any] | None:
-        if self.journal is None or name not in self.journal.jobs:
-            return None
+        known = self.journal.find(name)
         try:
-            job = (await self._ask("GET", f"/v1/jobs/{self.journal.jobs[name]}")).json()
-        except StentorError:
-            return None  # it has been deleted
-        return None if job["error"] else dict(job)
+            return dict((await self._ask("GET", f"/v1/jobs/{known}")).json()) if known else None
+        except StentorError as error:
+            if error.code != "not_found":
+                raise
+            return None
 
     async def _sent(
         self, path: Path, size: int, report: Report, options: dict[str, Any]
@@ -583,40 +595,48 @@ class Files:
             file.report = lambda done: report("sent", done, size)
             return {"files": {"file": (path.name, file)}, "data": options}
 
-        return dict((await self._ask("POST", "/v1/jobs", form)).json())
+        return dict((await self._ask("POST", "/v1/jobs", body=form)).json())
 
     async def _ask(
         self,
         method: str,
         path: str,
+        query: dict[str, str] | None = None,
         body: Callable[[contextlib.ExitStack], dict[str, Any]] = lambda files: {},
-        params: dict[str, str] | None = None,
     ) -> httpx.Response:
         """Tried again while the server is away or has no room."""
         began, tries = time.monotonic(), 0
         while True:
             try:
                 with contextlib.ExitStack() as files:
-                    answer = await self.http.request(method, path, params=params, **body(files))
+                    request = self.http.request(method, path, params=query, **body(files))
+                    answer = await request
+                self.is_known = True
                 if answer.is_success:
                     return answer
                 error = _refusal(answer)
             except httpx.TransportError as lost:
                 error = ConnectionLost(f"{self.server.url}: {lost or type(lost).__name__}")
             tries += 1
-            is_passing = isinstance(error, ConnectionLost) or error.code in PASSING
-            if not is_passing or time.monotonic() - began > self.server.patience_seconds:
+            seconds = time.monotonic() - began
+            gave_up = seconds > self.server.patience_seconds or not self.is_known
+            if (gave_up and tries >= FIRST_TRIES) or error.code not in PASSING:
                 raise error
             await asyncio.sleep(_backoff(tries))
 
 
 def _refusal(answer: httpx.Response) -> StentorError:
     try:
-        error = answer.json()["error"]
-        return StentorError(error["code"], error["message"], error["allowed"])
+        return _error(answer.json()["error"])
     except (ValueError, LookupError, TypeError):
         message = f"{answer.url} answers with status {answer.status_code}"
         return StentorError("internal", message)
+
+
+def _error(fields: dict[str, str]) -> StentorError:
+    """Of a request, or of a job."""
+    more = fields.get("detail") or (f"allowed: {a}" if (a := fields.get("allowed")) else "")
+    return StentorError(fields["code"], fields["message"], more)
 
 
 def transcribe(

@@ -1,28 +1,52 @@
-"""Live captions in a terminal: what may still change in grey, below what stays."""
+"""Live captions in a terminal: finals scroll by; below, what may still change, and the state."""
 
 import statistics
 import sys
+import time
 from collections import deque
-from typing import Any
+from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-LAGS_MAX = 5000  # the summary is of the latest so many
+from clients.python.stentor_client import Event
+from server.subtitles import Cue, Spoken, cues_of, subtitles
+from streaming.events import Word, samples
+
+LAGS_MAX = 5000  # the medians are of the latest so many
+REFRESH_PER_SECOND = 15
+SOFT = "bright_black"
+# What the line of the state says, and in which colour, after an event of the connection.
+STATES = {
+    "ready": ("live", "green"),
+    "lost": ("connecting again", "yellow"),
+    "resumed": ("live", "green"),
+    "restarted": ("live", "green"),
+    "done": ("done", SOFT),
+}
 
 
 class Captions:
     """Use as a context. Where standard output is no terminal it gets the finals alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, subtitles: "Subtitles | None" = None) -> None:
+        self.subtitles = subtitles
         self.screen = Console(highlight=False)
         self.notes = Console(stderr=True, highlight=False)
-        self.live = Live(console=self.screen, transient=True, refresh_per_second=15)
+        self.began = time.monotonic()
+        self.state = ("connecting", "yellow")
+        self.partials: dict[int, Event] = {}  # by channel
         self.lags: dict[str, deque[float]] = {
             "partial": deque(maxlen=LAGS_MAX),
             "final": deque(maxlen=LAGS_MAX),
         }
+        self.live = Live(
+            console=self.screen,
+            transient=True,
+            refresh_per_second=REFRESH_PER_SECOND,
+            get_renderable=self._shown,
+        )
 
     def __enter__(self) -> "Captions":
         if self.screen.is_terminal:
@@ -31,35 +55,99 @@ class Captions:
 
     def __exit__(self, *exc: object) -> None:
         self.live.stop()
+        if self.screen.is_terminal and (lags := self._lags()):
+            self._note(f"median lag: {lags}")
 
-    def partial(self, event: dict[str, Any]) -> None:
-        self.lags["partial"].append(event["lag_ms"])
-        text, stable = event["text"], event["stable"]
-        shown = Text(stable)
-        shown.append(text[len(stable) :], style="bright_black")
-        self.live.update(_with_lag(shown, event["lag_ms"]))
+    def show(self, event: Event) -> None:
+        """Any event of a live stream."""
+        self.state = STATES.get(event.type, self.state)
+        match event.type:
+            case "ready":
+                model = event.fields["model"]
+                where = f"{model['name']} ({model['backend']}) on {model['device']}"
+                self._note(f"{where}: listening")
+                if model["fallback"]:
+                    self._note(model["why"], "yellow")
+            case "partial":
+                self.partials[event.channel] = event
+                self.lags["partial"].append(event.lag_ms)
+            case "final":
+                self._final(event)
+            case "lost":
+                self._note(f"the connection is lost ({event.message}); audio is kept", "yellow")
+            case "resumed":
+                self._note("connected again: nothing is lost")
+            case "restarted":
+                self._note("the server was started anew: going on after the last final", "yellow")
+            case "warning" | "error":
+                self._note(event.message, "yellow")
 
-    def final(self, event: dict[str, Any]) -> None:
-        self.live.update("", refresh=True)
-        if not event["text"]:
+    def _final(self, event: Event) -> None:
+        self.partials.pop(event.channel, None)
+        if not event.text:
             return
-        self.lags["final"].append(event["lag_ms"])
+        self.lags["final"].append(event.lag_ms)
         if self.screen.is_terminal:
-            self.screen.print(_with_lag(Text(event["text"]), event["lag_ms"]))
+            self.screen.print(_with_lag(Text(event.text), event.lag_ms))
         else:
-            sys.stdout.write(event["text"] + "\n")
+            sys.stdout.write(event.text + "\n")
             sys.stdout.flush()
+        if self.subtitles is not None:
+            self.subtitles.add(event)
 
-    def note(self, text: str, style: str = "bright_black") -> None:
+    def _shown(self) -> RenderableType:
+        """What is below the finals: it is made anew for each refresh."""
+        return Group(*(_partial(event) for event in self.partials.values()), self._status())
+
+    def _status(self) -> Text:
+        state, style = self.state
+        minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
+        line = Text("● ", style=style).append(state).append(f"  {minutes:02}:{seconds:02}", SOFT)
+        return line.append(f"  {self._lags()}", SOFT)
+
+    def _lags(self) -> str:
+        lags = (f"{kind} {statistics.median(v):.0f} ms" for kind, v in self.lags.items() if v)
+        return ", ".join(lags)
+
+    def _note(self, text: str, style: str = SOFT) -> None:
         """On standard error, above the captions if that is the same terminal."""
         console = self.screen if self.screen.is_terminal else self.notes
         console.print(Text(text, style=style), soft_wrap=True)
 
-    def summary(self) -> None:
-        lags = [f"{k} {statistics.median(v):.0f} ms" for k, v in self.lags.items() if v]
-        if lags and self.screen.is_terminal:
-            self.note(f"median lag: {', '.join(lags)}")
+
+def _partial(event: Event) -> Text:
+    shown = Text(event.stable)
+    shown.append(event.text[len(event.stable) :], style=SOFT)
+    return _with_lag(shown, event.lag_ms)
 
 
 def _with_lag(text: Text, lag_ms: float) -> Text:
     return text.append(f"  {lag_ms:.0f} ms", style="dim cyan")
+
+
+class Subtitles:
+    """An SRT file that is complete after each final."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.cues: list[Cue] = []
+        self._write()
+
+    def add(self, final: Event) -> None:
+        """A final with the times of its words."""
+        self.cues += cues_of([Spoken(final.channel, _words(final))])
+        self._write()
+
+    def _write(self) -> None:
+        self.path.write_text(subtitles(self.cues, "srt", lambda cue: ""), encoding="utf-8")
+
+
+def _words(final: Event) -> tuple[Word, ...]:
+    """As subtitles are made of them; whether there is a space before a word, the text says."""
+    found, at = [], 0
+    for word in final.words:
+        place = final.text.index(word.text, at)
+        start, end = samples(1000 * (word.start or 0)), samples(1000 * (word.end or 0))
+        found.append(Word(word.text, start, end, word.confidence or 0, spaced=place > at))
+        at = place + len(word.text)
+    return tuple(found)

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from batch.options import Device
-from server.commands.transcribers import Report, ServerFailed, Transcriber, here, through
+from clients.python.stentor_client import Report, StentorError
+from server.commands.transcribers import Transcriber, here, through
 from server.config import ConfigError, read
 from server.flags import Flags, Parser, ServerUrl, flags_of
 from server.logs import set_up_logs
@@ -25,8 +26,9 @@ EXTENSIONS = {"text": "txt"}  # others are named as their format
 DESCRIPTION = """Transcribe files: audio or video, in any form that FFmpeg reads.
 
 Transcripts go to standard output, or into files with --output. Without --server, a model is
-loaded here, as the configuration of `stentor serve` says. Exit code 1: a file could not be
-transcribed."""
+loaded here, as the configuration of `stentor serve` says. With it, files are sent as jobs, and
+whoever is interrupted goes on with them when the same is asked again. Exit code 1: a file could not
+be transcribed; 130: interrupted."""
 
 
 class Transcribe(Flags):
@@ -42,6 +44,10 @@ class Transcribe(Flags):
     """Form of the transcript."""
     output: Path | None = None
     """Folder for the transcripts, each named as its file."""
+    jobs: Annotated[int, Field(ge=1, le=32)] = 1
+    """Files at once."""
+    resume: bool = False
+    """Leave out files whose transcript is in --output already."""
     language: Annotated[str, Field(pattern=r"^([a-z]{2,3}|auto)$")] = "auto"
     """ISO 639 code, or auto to detect it."""
     task: Literal["transcribe", "translate"] = "transcribe"
@@ -101,38 +107,64 @@ def _way(flags: Transcribe) -> AbstractAsyncContextManager[Transcriber]:
 
 
 async def _transcribe(flags: Transcribe, targets: Sequence[Path | None]) -> int:
-    console = Console(stderr=True)
+    """The exit code. Transcripts are written in the order of the files."""
     failed = 0
-    async with _way(flags) as transcribe:
-        for file, target in zip(flags.files, targets, strict=True):
-            try:
-                with _progress(console, file) as report:
-                    text = await transcribe(file, report)
-                _write(text, target)
-            except (TranscriptionError, ServerFailed, OSError) as error:
-                failed += 1
-                sys.stderr.write(f"stentor transcribe: {file}: {_say(error)}\n")
+    free = asyncio.Semaphore(flags.jobs)
+    with _bars() as bars:
+        async with _way(flags) as transcribe, asyncio.TaskGroup() as group:
+
+            async def one(file: Path) -> str | Exception:
+                async with free:
+                    try:
+                        with _bar(bars, file) as report:
+                            return await transcribe(file, report)
+                    except (TranscriptionError, StentorError, OSError) as error:
+                        return error
+
+            asked = [
+                (file, target, group.create_task(one(file)))
+                for file, target in zip(flags.files, targets, strict=True)
+                if not (flags.resume and target is not None and target.exists())
+            ]
+            for file, target, task in asked:
+                try:
+                    _write(_good(await task), target)
+                except (TranscriptionError, StentorError, OSError) as error:
+                    failed += 1
+                    sys.stderr.write(f"stentor transcribe: {file}: {_say(error)}\n")
     return 1 if failed else 0
 
 
-@contextmanager
-def _progress(console: Console, file: Path) -> Iterator[Report]:
-    """A bar on standard error while the file is being transcribed, if that is a terminal."""
+def _good(found: str | Exception) -> str:
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _bars() -> Progress:
+    """On standard error, if that is a terminal: a bar for each file that is being transcribed."""
+    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
+        TextColumn("{task.fields[stage]}", style="bright_black"),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task(file.name, total=None)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
-        def report(seconds: float, duration: float | None) -> None:
-            progress.update(task, completed=seconds, total=duration)
 
+@contextmanager
+def _bar(bars: Progress, file: Path) -> Iterator[Report]:
+    task = bars.add_task(file.name, total=None, stage="")
+
+    def report(what: str, done: float, of: float | None) -> None:
+        bars.update(task, completed=done, total=of, stage=what)
+
+    try:
         yield report
+    finally:
+        bars.remove_task(task)
 
 
 def _write(text: str, target: Path | None) -> None:
