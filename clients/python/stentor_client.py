@@ -363,16 +363,18 @@ class Live:
         gave_up = seconds > self.server.patience_seconds if self.is_ready else tries >= FIRST_TRIES
         if gave_up:
             raise error or ConnectionLost(f"{name}: {why or 'it does not answer'}")
-        if error is not None or not self.session:
-            if self.is_ready and not self.frame_bytes:
-                raise error or ConnectionLost(f"{name}: a container cannot be gone on with")
+        if self.is_ready and (error is not None or not self.session):
+            if not self.frame_bytes:
+                raise error or ConnectionLost(f"{name}: opus cannot be gone on with anew")
             self._forget_session()
 
     def _forget_session(self) -> None:
         """Another begins where the last final ended; controls that were obeyed are not repeated."""
-        taken = self.taken + 1 - self.first
+        taken, answered = self.taken + 1 - self.first, min(self.answered.values())
         self.kept = deque(
-            k for n, k in enumerate(self.kept) if n >= taken or k.message["type"] == "audio"
+            kept
+            for n, kept in enumerate(self.kept)
+            if (kept.end > answered if kept.message["type"] == "audio" else n >= taken)
         )
         if self.is_stopped and (not self.kept or self.kept[-1].message["type"] != "stop"):
             self.kept.append(Kept({"type": "stop"}, self.samples, self.samples))
