@@ -80,6 +80,8 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
         url = request.url
         if url.scheme not in ("http", "https"):
             raise Refused("the URL is not http or https", request=request)
+        if not 0 < (url.port or _port(url)) < 1 << 16:
+            raise Refused(f"there is no port {url.port}", request=request)
         addresses = await self._resolve(url.host, url.port or _port(url), request)
         extensions = {**request.extensions, "sni_hostname": url.host}
         for number, address in enumerate(addresses):

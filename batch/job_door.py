@@ -35,6 +35,7 @@ class JobDoor:
         self.lock = asyncio.Lock()
         self.jobs: Closable | None = None
         self.is_closed = False
+        self.are_ended = False
         self.early: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:

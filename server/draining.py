@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import sys
+from contextlib import suppress
 from typing import Any, Protocol
 
 import uvicorn
@@ -19,7 +20,10 @@ POLL_SECONDS = 0.1
 
 
 class Work(Protocol):
-    """What is done besides streams."""
+    """What is done besides streams. `are_ended`: jobs are not let go of when the server stops, and
+    have the engine until they have ended."""
+
+    are_ended: bool
 
     async def close(self) -> None:
         """Let go of it, or finish it."""
@@ -101,4 +105,8 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _finish(self) -> None:
+        if self.jobs.are_ended:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.seconds_max):
+                    await self.jobs.close()
         await asyncio.gather(self.jobs.close(), self.engine.finish(self.seconds_max))

@@ -1,4 +1,5 @@
-"""Every snippet of docs/files.md is run as it stands there, but for the server's port."""
+"""Every snippet of docs/files.md and docs/speechmatics-batch.md is run as it stands there, but for
+the server's port."""
 
 import re
 import shutil
@@ -11,10 +12,12 @@ import pytest
 from tests.conftest import ROOT, Recording
 from tests.sdk_cache import node_modules_with
 from tests.test_rest_assemblyai_sdk import NODE_SDK
+from tests.test_rest_speechmatics_sdk import NODE_SDKS
 
 TEXT = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
 URL = "http://127.0.0.1:8000"
-SNIPPETS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
+BATCH = (ROOT / "docs" / "speechmatics-batch.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"```(\w+)\n(.*?)```", TEXT + BATCH, re.DOTALL)
 
 
 def command(language: str, code: str, folder: Path) -> list[str]:
@@ -24,7 +27,8 @@ def command(language: str, code: str, folder: Path) -> list[str]:
         return ["sh", "-euc", code]
     if language == "python":
         return [sys.executable, "-c", code]
-    (folder / "node_modules").symlink_to(node_modules_with(NODE_SDK), target_is_directory=True)
+    sdks = NODE_SDKS if "@speechmatics" in code else (NODE_SDK,)
+    (folder / "node_modules").symlink_to(node_modules_with(*sdks), target_is_directory=True)
     (folder / "client.mjs").write_text(code)
     return ["node", "client.mjs"]
 
@@ -50,4 +54,4 @@ def test_each_api_has_commands_and_a_client() -> None:
     sections = TEXT.split("\n## ")[1:]
     assert len(sections) == 5
     assert all("```sh\n" in section and "```python\n" in section for section in sections)
-    assert all(code.count("\n") <= 6 for _, code in SNIPPETS)
+    assert all(code.count("\n") <= 9 for _, code in SNIPPETS)

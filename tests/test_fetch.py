@@ -206,6 +206,10 @@ async def test_the_next_address_is_tried(
     assert await fetch(f"http://two.test:{port}/a") == BODY
 
 
+async def test_a_port_that_there_is_not() -> None:
+    assert (await refused("http://127.0.0.1:99999/a")).detail == "there is no port 99999"
+
+
 async def test_a_post_has_its_headers_and_no_redirects(listener: Listener) -> None:
     fetcher = Fetcher(FetchOptions(allow_private=True))
     body = {"id": "x", "status": "completed"}

@@ -150,6 +150,7 @@ def test_this_machine_is_not_fetched_from_unless_that_is_allowed(
             "'xx' is not supported",
         ),
         ({**CONFIG, "fetch_data": {"url": "file:///a"}}, "Job rejected", "not http or https"),
+        ({**CONFIG, "tracking": {"title": "a\0"}}, "Job rejected", "a null character"),
         (
             {**CONFIG, "notification_config": [{"url": "ftp://a"}]},
             "Job rejected",

@@ -1,6 +1,9 @@
 """What a job config may ask of the batch container: real processes on the small model."""
 
+import codecs
 import http.server
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -10,8 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import SPEECH
-from tests.transcriber_rigs import HELLO, config, document, pcm, text, transcriber, wav, words
+from tests.conftest import ROOT, SPEECH
+from tests.transcriber_rigs import (
+    HELLO,
+    config,
+    document,
+    environment,
+    pcm,
+    text,
+    transcriber,
+    wav,
+    words,
+)
 
 # ---- where audio comes from
 
@@ -179,3 +192,27 @@ def test_german_is_transcribed_and_translated_into_english(tmp_path: Path) -> No
     assert told["metadata"]["translation_config"] == {"target_languages": ["en"]}
     (sentence,) = told["translations"]["en"]
     assert sentence.keys() == {"start_time", "end_time", "content", "speaker"}
+
+
+# ---- surroundings
+
+
+def test_a_job_config_of_an_editor_on_windows(tmp_path: Path) -> None:
+    path = config(tmp_path / "config.json")
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert document(transcriber("--job-config", path, audio=HELLO))["results"]
+
+
+def test_a_closed_standard_output_is_said() -> None:
+    command = [sys.executable, "-m", "server", "transcriber"]
+    ran = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *command],
+        env=environment(),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr == b"stentor transcriber: standard output is closed\n"

@@ -188,6 +188,14 @@ def test_what_is_not_there_is_404(worker: httpx.Client) -> None:
     }
 
 
+def test_what_it_does_not_do_is_refused_in_the_same_words(worker: httpx.Client) -> None:
+    answer = worker.delete("/v2/jobs/none")
+    assert (answer.status_code, answer.json()["error"]) == (405, "Bad Request")
+    answer = worker.get("/v2/jobs/none/alignment")
+    assert (answer.status_code, answer.json()["error"]) == (404, "Bad Request")
+    assert worker.get("/v2/jobs?limit=0").json()["error"] == "Unprocessable Entity"
+
+
 def test_engines_are_counted_and_run_out(worker: httpx.Client) -> None:
     busy = submit(worker, audio=LONG, processing={"parallel_engines": 2, "user_id": "x"})
     assert busy.status_code == 201

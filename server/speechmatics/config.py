@@ -3,6 +3,7 @@
 Types are strict, unknown names are refused, null is the same as left out.
 """
 
+import codecs
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
@@ -243,6 +244,8 @@ class Asked:
 
 def read(text: bytes | str) -> Asked:
     """Raises BadMessage, naming the field and what is allowed."""
+    if isinstance(text, bytes):
+        text = text.removeprefix(codecs.BOM_UTF8)  # which editors on Windows write
     try:
         given = from_json(text, allow_inf_nan=False)
     except ValueError as error:
@@ -297,9 +300,12 @@ def check(config: TranscriptionConfig) -> None:
 
 
 def without_null(value: Any) -> Any:
-    """What is null is as if it were not there."""
+    """What is null is as if it were not there. Raises BadMessage for text that not every database
+    can keep."""
     if isinstance(value, dict):
-        return {k: without_null(v) for k, v in value.items() if v is not None}
+        return {without_null(k): without_null(v) for k, v in value.items() if v is not None}
     if isinstance(value, list):
         return [without_null(item) for item in value]
+    if isinstance(value, str) and "\0" in value:
+        raise BadMessage("the config has a null character in it")
     return value

@@ -13,6 +13,7 @@ from typing import Final
 
 from batch.meter import cores
 from server.logs import set_up_logs
+from streaming.errors import TranscriptionError
 
 LICENCE_VARIABLE: Final = "LICENSE_TOKEN"
 LICENCE_FILE: Final = Path("/license.json")
@@ -95,9 +96,12 @@ def this_lacks_avx() -> bool:
 @contextmanager
 def only_output() -> Iterator[Callable[[bytes], None]]:
     """What writes to standard output, which is for that alone: what libraries write there goes to
-    standard error."""
+    standard error. Raises TranscriptionError where it is closed."""
+    try:
+        kept = os.dup(1)
+    except OSError as error:
+        raise TranscriptionError("standard output is closed") from error
     sys.stdout.flush()
-    kept = os.dup(1)
     os.dup2(2, 1)
 
     def write(data: bytes) -> None:

@@ -24,6 +24,7 @@ from batch.models import load
 from server.config import Config, ConfigError
 from server.draining import DrainingServer
 from server.readiness import problems
+from server.rest import elsewhere
 from server.rest.endpoint import FileEndpoint
 from server.rest.upload import Uploads, require_form
 from server.speechmatics.audio import download
@@ -99,7 +100,10 @@ class Worker:
             update={"upload_bytes_max": config.transcriber.bytes_max, "uploads_max": 1000}
         )
         self.uploads = Uploads(limits)
-        self.app = Starlette(routes=self._routes(), lifespan=self._lifespan)
+        refused = {404: elsewhere.refuse, 405: elsewhere.refuse}
+        self.app = Starlette(
+            routes=self._routes(), lifespan=self._lifespan, exception_handlers=refused
+        )
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:

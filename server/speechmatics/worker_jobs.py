@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 from server.speechmatics.config import Asked
 from server.speechmatics.documents import save
 from server.speechmatics.render import Rendering, timestamp
-from streaming.errors import TranscriptionError
+from streaming.errors import GoingAway, TranscriptionError
 
 Status = Literal["running", "done", "rejected"]
 
@@ -82,6 +82,8 @@ class WorkerJobs:
         self.folder = folder
         self.jobs: dict[str, WorkerJob] = {}  # oldest first
         self.tasks: set[asyncio.Task[None]] = set()
+        self.is_closing = False
+        self.are_ended = True
 
     @property
     def active(self) -> list[WorkerJob]:
@@ -92,7 +94,9 @@ class WorkerJobs:
         return sum(job.engines for job in self.active)
 
     def check_room(self, engines: int) -> None:
-        """Raises ServerBusy."""
+        """Raises ServerBusy, and GoingAway while the worker stops."""
+        if self.is_closing:
+            raise GoingAway("the worker is shutting down")
         used = self.engines_used
         if used + engines > self.engines_max:
             raise ServerBusy(
@@ -141,5 +145,6 @@ class WorkerJobs:
             del self.jobs[name]
 
     async def close(self) -> None:
-        """Once the jobs have ended."""
+        """Once the jobs have ended; cancelled, they are rejected. Idempotent."""
+        self.is_closing = True
         await asyncio.gather(*self.tasks, return_exceptions=True)
