@@ -1,6 +1,7 @@
 """Two libraries, one model: the torch backend writes what the CTranslate2 backend writes."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,10 @@ from batch.backends.torch_whisper import TorchWhisperBackend
 from batch.backends.whisper import WhisperBackend
 from batch.models import ModelTraits
 from batch.options import ModelOptions
-from streaming.audio import to_float
-from streaming.events import SAMPLE_RATE, Decode, Hypothesis, Kind
+from streaming.events import Decode, Hypothesis, Kind
 from tests.conftest import NANO_HF, Recording
 from tests.converted import convert
+from tests.test_torch_runner import task
 
 TRAITS = ModelTraits.model_validate_json((NANO_HF / "stentor.json").read_text())
 
@@ -23,12 +24,6 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> WhisperBackend:
     folder = convert(NANO_HF, tmp_path_factory.mktemp("model") / "nano")
     info = ModelInfo("nano", "whisper", "cpu", "float32", "the tests' model")
     return WhisperBackend(folder, info, TRAITS, ModelOptions())
-
-
-def task(recording: Recording, **fields: object) -> Task:
-    audio = to_float(recording.pcm, "pcm_s16le")[: 8 * SAMPLE_RATE]
-    decode = Decode(1, 1, 1, Kind.FINAL, 0, len(audio), "en")
-    return Task(replace(decode, **fields), audio)  # type: ignore[arg-type]
 
 
 def tokens(hypothesis: Hypothesis) -> list[int]:
@@ -50,7 +45,7 @@ def assert_equal(ours: Hypothesis, theirs: Hypothesis) -> None:
     assert ours.compression_ratio == theirs.compression_ratio
 
 
-WAYS: dict[str, dict[str, object]] = {
+WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
     "full window": {"full": True},
     "no word times": {"word_times": False},

@@ -1,14 +1,20 @@
 """Features and alignment in torch, against those they were made after."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from faster_whisper.feature_extractor import FeatureExtractor
 
 from batch.backends.torch_align import attended, starts
+from batch.backends.torch_encoder import Encoder
+from batch.backends.torch_graphs import Graphs
 from batch.backends.torch_mel import LogMel
+from batch.backends.torch_network import Cache, Network
+from batch.backends.torch_steps import Rules, Steps
 from streaming.audio import to_float
-from tests.conftest import Recording
+from tests.conftest import NANO_HF, Recording
 
 CPU = torch.device("cpu")
 
@@ -86,3 +92,43 @@ def test_a_token_is_found_where_it_looks() -> None:
         scores[:, :, token, token * 10 : token * 10 + 10] = 9.0
     looks = attended(scores, torch.tensor([4]), torch.tensor([40])).numpy()
     assert starts(looks, [4], [40]) == [[0, 10, 20, 30]]
+
+
+def without_values(x: Any) -> Any:
+    if isinstance(x, torch.Tensor):
+        return x.to("meta")
+    if isinstance(x, tuple):
+        return type(x)(*map(without_values, x))
+    return list(map(without_values, x)) if isinstance(x, list) else x
+
+
+@pytest.fixture(scope="module")
+def nowhere() -> Network:
+    """nano on a device that computes shapes alone: whatever asks for a value there is an error. A
+    CUDA graph can be made of nothing that does."""
+    network = Network(NANO_HF, torch.float32, CPU)
+    parts = {name: without_values(part) for name, part in vars(network).items() if name != "shape"}
+    vars(network).update(parts, device=torch.device("meta"))
+    return network
+
+
+def test_what_becomes_a_graph_needs_nothing_of_the_host(nowhere: Network) -> None:
+    cache = Cache(4, 304, nowhere)
+    rules = Rules(777, 794, 793, (779, 780), (778,), (220,), ((2, 0), (3, 1)))
+    steps = Steps(nowhere, cache, rules, Graphs(CPU))
+    _, read = steps._reading(4, 16, watching=False)
+    _, watch = steps._reading(4, 16, watching=True)
+    _, write = steps._writing(4, 64)
+    begun, watched, written = read(), watch(), write()
+    assert begun.chosen.shape == (4, 3)
+    assert begun.languages.shape == (4, 2)
+    assert watched.looks.shape == (4, 16, 304)
+    assert watched.probabilities.shape == (4, 16)
+    assert written[0].shape == (4, 2)
+    _, encode = Encoder(nowhere, 3000)._work(cache, 2, 600)
+    encode()
+
+
+def test_what_does_need_a_value_would_be_noticed(nowhere: Network) -> None:
+    with pytest.raises(RuntimeError, match="meta"):
+        nowhere.words.sum().item()
