@@ -11,6 +11,8 @@ from types import MappingProxyType
 
 import pytest
 
+from server.protocols.native import ConfigureMessage, StartMessage
+from streaming.options import EndpointingOptions
 from tests.conftest import ROOT, Recording
 from tests.sdk_cache import node_modules_with
 
@@ -62,6 +64,19 @@ def test_the_types_name_what_there_is(node: str) -> None:
     there = json.loads(ran(node, "--input-type=module", "--eval", program))
     types = (CLIENT / "src" / "index.d.ts").read_text(encoding="utf-8")
     assert set(re.findall(r"^export (?:class|function) (\w+)", types, re.MULTILINE)) == set(there)
+
+
+def test_the_types_have_the_fields_of_the_protocol() -> None:
+    types = (CLIENT / "src" / "index.d.ts").read_text(encoding="utf-8")
+
+    def fields(name: str) -> set[str]:
+        found = re.search(rf"interface {name}\b.*?{{(.*?)^}}", types, re.DOTALL | re.MULTILINE)
+        assert found is not None
+        return set(re.findall(r"^  (\w+)\??:", found.group(1), re.MULTILINE))
+
+    assert fields("Options") | {"type"} == set(ConfigureMessage.model_fields)
+    assert fields("Options") | fields("Start") | {"type"} == set(StartMessage.model_fields)
+    assert fields("Endpointing") == set(EndpointingOptions.model_fields)
 
 
 def test_the_readme_s_programs_have_the_right_types(tmp_path: Path) -> None:

@@ -21,8 +21,11 @@ export interface Options {
   progress_ms?: number;
   partial_interval_ms?: number;
   word_times?: "all" | "final" | "none";
+  stable_ms_max?: number;
+  numbers_whole?: boolean;
   prompt?: string;
   key_terms?: string[];
+  volume_min?: number;
   keep_stable?: boolean;
   final_window?: "auto" | "full" | "trimmed";
   endpointing?: Endpointing;

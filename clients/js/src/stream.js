@@ -13,12 +13,12 @@ import { FRAMINGS } from "./framing.js";
 import { Outbox } from "./outbox.js";
 import { Settled } from "./settled.js";
 import { counted } from "./timeline.js";
+import { inTime } from "./token.js";
 
 const SAMPLE_BYTES = { pcm_s16le: 2, pcm_f32le: 4, mulaw: 1, alaw: 1 };
 const ROOM_SECONDS = 20; // of audio that a file is ahead of the server
 const ROOM_BYTES = 1 << 18;
 const ROOM_MS = 20;
-const TOKEN_MS_MAX = 10000;
 const ACKS_MISSED_MAX = 5;
 
 // Another session begins after these; a server that is full or going away may be back in a while.
@@ -210,7 +210,7 @@ export class Stream {
     this.#timer = this.#error = null;
     const url = new URL(this.#url);
     try {
-      const token = await within(TOKEN_MS_MAX, this.#token?.());
+      const token = this.#token && (await inTime(this.#token));
       if (token) url.searchParams.set("token", token);
     } catch (error) {
       this.#lose({ code: 1006, reason: error.message });
@@ -253,9 +253,8 @@ export class Stream {
       this.#close(why);
       return;
     }
-    const isOver = code && !RESTART.includes(code) && !(RETRY.includes(code) && this.#opened);
     this.#lostAt ??= performance.now();
-    if (isOver || !this.#opened || performance.now() - this.#lostAt > this.#reconnectMs) {
+    if ((code && !isPassing(code)) || !this.#opened || performance.now() - this.#lostAt > this.#reconnectMs) {
       this.#close(why);
       return;
     }
@@ -291,6 +290,7 @@ export class Stream {
   // ---- what is heard
 
   #receive(event) {
+    if (this.#state === "closed") return;
     if (event.seq !== undefined && event.type !== "resumed") {
       if (event.seq <= this.#seq) return;
       this.#seq = event.seq;
@@ -319,11 +319,17 @@ export class Stream {
         break;
       case "done":
         this.#isDone = true;
+        // A server that goes away and has heard all of it is not waited for.
+        if (this.#state === "stopping" && !this.#outbox.untaken.length) this.#forgive();
         break;
       default:
         this.#settled.note(event);
     }
     this.#tell(event);
+  }
+
+  #forgive() {
+    if (this.#error?.code === "going_away") this.#error = null;
   }
 
   #take(messages) {
@@ -373,8 +379,8 @@ export class Stream {
     this.#isAccepted = false;
     this.#enter("closed");
     this.#breakOff(new Error(this.#error?.message || reason || `closed with ${code}`));
-    const { isDone, opened } = { isDone: this.#isDone, opened: this.#opened };
-    this.#emit("closed", { code, reason, opened, done: isDone, error: this.#error });
+    const [opened, done, error] = [this.#opened, this.#isDone, this.#error];
+    this.#emit("closed", { code, reason, opened, done, error });
   }
 }
 
@@ -386,12 +392,4 @@ function choose(field, value, allowed) {
   if (!Object.hasOwn(allowed, value)) {
     throw new RangeError(`${field} must be ${Object.keys(allowed).join(", ")}, got ${value}`);
   }
-}
-
-function within(ms, promise) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no token within ${ms / 1000} s`)), ms);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

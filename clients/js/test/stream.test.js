@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { sendFile, Stream } from "../src/index.js";
 import { Proxy } from "./proxy.js";
@@ -53,6 +54,18 @@ test("what is configured holds from then on", options, async () => {
   assert.deepEqual([error.code, error.fatal], ["bad_message", false]);
   await sendFile(stream, { pcm: speech(), sampleRate: 16000 });
   assert.deepEqual(of("partial"), []);
+});
+
+test("nothing is told after a stream was closed", options, async () => {
+  const { stream, of, next } = open();
+  await next("ready");
+  stream.audio(speech());
+  stream.finalize();
+  stream.close();
+  await assert.rejects(stream.stop());
+  await sleep(300);
+  assert.deepEqual(of("final"), []);
+  assert.equal(of("closed").length, 1);
 });
 
 test("a server that refuses is not asked again", options, async () => {
