@@ -110,3 +110,5 @@ class DrainingServer(uvicorn.Server):
                 async with asyncio.timeout(self.seconds_max):
                     await self.jobs.close()
         await asyncio.gather(self.jobs.close(), self.engine.finish(self.seconds_max))
+        # The streams are done before their last words are sent, and the goodbye after them.
+        await asyncio.sleep(POLL_SECONDS)
