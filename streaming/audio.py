@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from streaming.doubling import Doubler
 from streaming.errors import BadAudio
 from streaming.events import SAMPLE_RATE
 
@@ -57,11 +58,7 @@ class AudioDecoder:
         self.encoding = encoding
         self.channels = channels
         self.frame_bytes = ENCODINGS[encoding] * channels
-        self.resampler = (
-            None
-            if sample_rate == SAMPLE_RATE
-            else soxr.ResampleStream(sample_rate, SAMPLE_RATE, channels, "float32", quality="MQ")
-        )
+        self.resampler = _resampler(sample_rate, channels)
         self.sample_rate = sample_rate
         self.is_ours = self.resampler is None and encoding == "pcm_s16le"
 
@@ -97,6 +94,14 @@ class AudioDecoder:
             return pcm
         out: Samples = self.resampler.resample_chunk(pcm, last=last)
         return out.reshape(-1, self.channels)
+
+
+def _resampler(sample_rate: int, channels: int) -> Doubler | soxr.ResampleStream | None:
+    if sample_rate == SAMPLE_RATE:
+        return None
+    if 2 * sample_rate == SAMPLE_RATE:
+        return Doubler(channels)
+    return soxr.ResampleStream(sample_rate, SAMPLE_RATE, channels, "float32", quality="MQ")
 
 
 class AudioBuffer:

@@ -100,7 +100,7 @@ async def test_jambonz_hears_the_text_and_is_hung_up_on_at_its_end(
     assert {event["type"] for event in told} == {"transcription"}
     (final,) = [event for event in told if event["is_final"]]
     assert final["alternatives"][0]["transcript"] == speech[0].text
-    assert len(told) > 3
+    assert len(told) > 1
 
 
 async def test_jambonz_is_told_what_is_wrong(server_url: str) -> None:

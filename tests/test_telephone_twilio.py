@@ -41,7 +41,7 @@ async def test_a_call_is_read_by_who_came_before_it(
     assert states[1]["metadata"]["customParameters"] == {"agent": "Ada"}
     assert states[1]["tracks"] == ["inbound"]
     assert {event["track"] for event in reader.of("final")} == {"inbound"}
-    assert len(reader.of("partial")) > 3
+    assert reader.of("partial")
 
 
 async def test_who_comes_after_the_call_reads_its_finals(
