@@ -33,7 +33,7 @@ from server.protocols.speechmatics_messages import (
 from server.protocols.speechmatics_patience import BEAT_SECONDS, IDLE_SECONDS_MAX, Warnings
 from server.speechmatics import live
 from server.speechmatics.languages import pack_info
-from server.speechmatics.live import Live
+from server.speechmatics.live import LivePlan
 from streaming.errors import TranscriptionError
 from streaming.events import Done, Event, TurnEnded, Warned
 from streaming.options import SessionOptions
@@ -69,7 +69,7 @@ class Speechmatics:
         }
         self.limits = limits.model_copy(update=changes)
         self.warnings = Warnings(handshake.clock, self.limits)
-        self.live: Live | None = None
+        self.live: LivePlan | None = None
         self.channels: list[Channel] = []
         self.is_ended = False  # the client has said so
         self.is_refused = False
@@ -107,7 +107,7 @@ class Speechmatics:
                 text = f"message: {str(name)[:60]!r} is not known"
                 raise Unknown(text, field="message", allowed=KNOWN)
 
-    def _started(self, what: str) -> Live:
+    def _started(self, what: str) -> LivePlan:
         if self.live is None:
             raise OutOfPlace(f"{what} before StartRecognition")
         return self.live
@@ -122,7 +122,7 @@ class Speechmatics:
         self.channels = [Channel(asked, label) for label in asked.labels or (None,)]
         return [Start(asked.audio, asked.session, is_spooled=True, is_apart=bool(asked.labels))]
 
-    def _change(self, asked: Live, fields: dict[str, Any]) -> Iterable[Command]:
+    def _change(self, asked: LivePlan, fields: dict[str, Any]) -> Iterable[Command]:
         self.live = live.change(asked, fields, self.handshake.options)
         for channel in self.channels:
             channel.live = self.live

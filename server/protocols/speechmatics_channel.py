@@ -7,7 +7,7 @@ from server.protocols.base import Message
 from server.protocols.speechmatics_messages import write
 from server.speechmatics.items import Token
 from server.speechmatics.languages import delimiter_of
-from server.speechmatics.live import Live
+from server.speechmatics.live import LivePlan
 from server.speechmatics.live_pauses import Pauses
 from server.speechmatics.live_words import LiveWords
 from server.speechmatics.render import FORMAT, result, seconds, text_of
@@ -28,7 +28,7 @@ from streaming.events import Final as FinalEvent
 class Channel:
     """`label` None: there is one, without a name. `live` is told anew when it changes."""
 
-    def __init__(self, live: Live, label: str | None) -> None:
+    def __init__(self, live: LivePlan, label: str | None) -> None:
         # for the session
         self.label = label
         codes = live.choice.codes

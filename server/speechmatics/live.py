@@ -60,7 +60,7 @@ class ChangeGiven(Given):
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LivePlan:
     """`labels`: of channels that come apart; empty for one without a name. `warnings`: pairs of a
     type and a reason."""
 
@@ -75,7 +75,7 @@ class Live:
 
 def start(
     given: dict[str, Any], language: str, known: frozenset[str], defaults: SessionOptions
-) -> Live:
+) -> LivePlan:
     """`language`: where the configuration names none. Raises BadMessage."""
     try:
         asked = StartGiven.model_validate(without_null(given))
@@ -97,7 +97,7 @@ def start(
             "key_terms": terms,
         }
     )
-    return Live(
+    return LivePlan(
         config,
         choice,
         editor(config),
@@ -108,7 +108,7 @@ def start(
     )
 
 
-def change(live: Live, given: dict[str, Any], defaults: SessionOptions) -> Live:
+def change(live: LivePlan, given: dict[str, Any], defaults: SessionOptions) -> LivePlan:
     """Raises BadMessage for what may not be changed."""
     try:
         asked = ChangeGiven.model_validate(without_null(given)).transcription_config
