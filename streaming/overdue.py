@@ -10,7 +10,7 @@ from streaming.events import Word, samples
 from streaming.quality import Heard
 
 HALF_HEARD = samples(200)  # a word that ends so close to the window's end may still be growing
-EARLY = samples(150)  # answers come at irregular times: so much before the last moment
+EARLY = samples(200)  # answers come at irregular times: so much before the last moment
 IN_NUMBERS = frozenset("$£€¥%")
 
 

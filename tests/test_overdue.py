@@ -85,14 +85,14 @@ def undecided(text: str, every: int = 3, **options: object) -> int | None:
 
 def test_a_word_waits_no_longer_than_it_may() -> None:
     assert undecided("four two") is None
-    assert undecided("four two", stable_ms_max=1500) == pytest.approx(1500 - 150 - 96, abs=97)
-    assert undecided("four two", stable_ms_max=2500) == pytest.approx(2500 - 150 - 96, abs=97)
+    assert undecided("four two", stable_ms_max=1500) == pytest.approx(1500 - 200 - 96, abs=97)
+    assert undecided("four two", stable_ms_max=2500) == pytest.approx(2500 - 200 - 96, abs=97)
 
 
 def test_answers_that_come_seldom_are_reckoned_with() -> None:
     waited = undecided("four two", every=12, stable_ms_max=2000)
     assert waited is not None
-    assert waited <= 2000 - 150
+    assert waited <= 2000 - 200
 
 
 def test_a_number_may_take_longer() -> None:
