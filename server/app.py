@@ -17,6 +17,7 @@ from batch.engine import Engine
 from batch.job import Dialect, JobSetting
 from batch.job_door import JobDoor
 from server import probes, site
+from server.access.addresses import Forwarded
 from server.access.gate import TOKEN_FIELDS, Gate
 from server.access.guard import Guard
 from server.access.keyring import Keyring
@@ -142,7 +143,9 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=refused)
     app.state.jobs = jobs
     app.state.call_listener = _call_listener(config, sessions, connect, calls)
+    app.router.redirect_slashes = False  # see server/rest/elsewhere.py
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Forwarded, proxies=gate.proxies)
     return app
 
 

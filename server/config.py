@@ -1,10 +1,11 @@
 """The only reader of the configuration: flags over environment over file over defaults."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError
@@ -30,6 +31,9 @@ PREFIX = "STENTOR_"
 FILE = Path("stentor.toml")
 FILE_VARIABLE = "STENTOR_CONFIG"
 SECRETS = ("token_secret", "twilio_token", "webhook_secret")
+# Of a URL; a password may hold what should be escaped in it.
+PASSWORD: Final = re.compile(r"(://[^:/?#@]*:).*@|((?:[?&]|^)\w*pass\w*=)[^&#]*")
+MASK: Final = "**********"  # as pydantic writes a secret
 KEY_VARIABLE = "STENTOR_API_KEY"  # of the commands that are clients of a server
 
 
@@ -108,7 +112,8 @@ class Config(BaseSettings):
 
     @property
     def toml(self) -> str:
-        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        """Without what is secret."""
+        return tomli_w.dumps(masked(self.model_dump(mode="json", exclude_none=True)))
 
     @classmethod
     def settings_customise_sources(
@@ -148,6 +153,15 @@ def read(flags: Mapping[str, Any], file: Path | None = None) -> Config:
         given = {name: source() for name, source in sources.items()}
         raise ConfigError("\n".join(_explain(error, given))) from error
     return Config(**values)
+
+
+def masked(value: Any) -> Any:
+    """The same without passwords inside URLs."""
+    if isinstance(value, str):
+        return PASSWORD.sub(lambda m: f"{m[1]}{MASK}@" if m[1] else f"{m[2]}{MASK}", value)
+    if isinstance(value, Mapping):
+        return {name: masked(inner) for name, inner in value.items()}
+    return [masked(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def names(model: type[BaseModel] = Config, before: tuple[str, ...] = ()) -> Iterator[str]:
@@ -209,7 +223,9 @@ def _explain(error: ValidationError, given: Mapping[str, Any]) -> Iterator[str]:
             yield f"unknown name {shown}{nearest(name, names())}"
         else:
             secret = path[0] == "keys" or path[-1] in SECRETS
-            yield f"{shown}: {problem['msg']}" + ("" if secret else f", got {problem['input']!r}")
+            yield f"{shown}: {problem['msg']}" + (
+                "" if secret else f", got {masked(problem['input'])!r}"
+            )
 
 
 def _holds(values: Any, path: list[str]) -> bool:

@@ -122,7 +122,7 @@ class Connection:
                     await task
             notice = self.protocol.notice()
             if notice is not None and self.webhooks is not None:
-                self.webhooks.tell(notice)
+                self.webhooks.tell(notice, self.guest.key)
 
     async def _serve(self) -> None:
         try:

@@ -41,7 +41,11 @@ class FileLimits(Options):
     """Size of an upload."""
     upload_pause_seconds_max: Annotated[float, Field(gt=0)] = 60.0
     """Time in which nothing of an upload arrives."""
+    upload_seconds_max: Annotated[float, Field(gt=0)] = 3600.0
+    """Time for the whole of an upload."""
     uploads_max: Annotated[int, Field(ge=1)] = 100
     """Uploads at once, those being transcribed included: each is a temporary file."""
+    uploads_key_max: Annotated[int, Field(ge=1)] = 50
+    """The same, of one key."""
     duration_seconds_max: Annotated[float, Field(gt=0)] = 6 * 3600.0
     """Length of the audio."""

@@ -13,6 +13,7 @@ from batch.posted import Message, Posted
 from server.protocols.base import Notice
 
 WAITING_MAX: Final = 200
+WAITING_KEY_MAX: Final = 50  # of one key
 CLOSE_SECONDS: Final = 3.0
 SIGNATURE: Final = "x-stentor-signature"
 
@@ -35,16 +36,18 @@ class Webhooks:
     def __init__(self, fetch: FetchOptions, options: JobOptions) -> None:
         self.fetch = fetch
         self.options = options
-        self.telling: set[asyncio.Task[None]] = set()
+        self.telling: dict[asyncio.Task[None], str] = {}  # with the key
 
-    def tell(self, notice: Notice) -> None:
-        """Does not wait."""
-        if len(self.telling) >= WAITING_MAX:
-            logger.warning("%d webhooks wait already: one is not told", WAITING_MAX)
+    def tell(self, notice: Notice, key: str = "") -> None:
+        """Does not wait. `key`: the id of the key whose session it was, if any."""
+        of_key = sum(other == key for other in self.telling.values()) if key else 0
+        if len(self.telling) >= WAITING_MAX or of_key >= WAITING_KEY_MAX:
+            whose = f" of the key {key}" if of_key >= WAITING_KEY_MAX else ""
+            logger.warning("too many webhooks%s wait already: one is not told", whose)
             return
         task = asyncio.create_task(self._tell(notice))
-        self.telling.add(task)
-        task.add_done_callback(self.telling.discard)
+        self.telling[task] = key
+        task.add_done_callback(self.telling.pop)
 
     async def _tell(self, notice: Notice) -> None:
         options = self.options

@@ -1,5 +1,6 @@
 """The configuration: what goes over what, what is refused, and how that is said."""
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -184,3 +185,57 @@ def test_every_setting_has_help() -> None:
     }  # fmt: skip
     hidden = groups | secrets
     assert [n for n in names() if n not in hidden and f"--{n.replace('_', '-')}" not in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "url", "shown"),
+    [
+        ("--jobs.database", "postgresql://a:s3cret@db/stt", "postgresql://a:**********@db/stt"),
+        ("--jobs.database", "postgresql://a:s3/cr@et@db/stt", "postgresql://a:**********@db/stt"),
+        ("--jobs.database", "postgresql:///stt?user=a&password=s3cret", None),
+        ("--access.counters", "rediss://:s3cret@redis:6379/0", "rediss://:**********@redis:6379/0"),
+        ("--telephony.webhook-url", "https://a:s3cret@b.example/c", None),
+    ],
+)
+def test_what_is_printed_has_no_passwords(flag: str, url: str, shown: str | None) -> None:
+    config = parsed(flag, url)
+    assert "s3" not in config.toml
+    assert "et@" not in config.toml
+    assert shown is None or shown in config.toml
+
+
+def test_urls_without_passwords_are_printed_as_they_are() -> None:
+    url = "postgresql://db.example:5432/stt?sslmode=require"
+    assert url in parsed("--jobs.database", url).toml
+
+
+def test_a_wrong_url_is_said_again_without_its_password() -> None:
+    said = refusal("--access.counters", "redsi://:s3cret@redis:6379")
+    assert "redsi://:**********@redis:6379" in said
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "https://app.example", "http://[::1]:8080", "capacitor://a"]
+)
+def test_origins_are_taken(origin: str) -> None:
+    assert parsed("--access.origins", origin).access.origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "app.example",
+        "https://app.example/",
+        "https://App.example",
+        "https://*.example",
+        "https://app.example:443",
+        "https://a@app.example",
+        "null",
+        "",
+    ],
+)
+def test_origins_that_no_browser_would_send_are_refused(
+    origin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STENTOR_ACCESS__ORIGINS", json.dumps([origin]))
+    assert "should be * or SCHEME://HOST[:PORT]" in refusal()

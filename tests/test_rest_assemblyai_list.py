@@ -155,7 +155,7 @@ def test_an_item_tells_where_it_is(api: Api, desk: str) -> None:
     assert api.get("", created_on="9999-12-31")["transcripts"] == []
 
 
-def test_urls_name_the_server_as_the_client_does(api: Api, desk: str) -> None:
+def test_urls_name_the_server_as_the_client_or_our_proxy_does(api: Api, desk: str) -> None:
     proxied = {"x-forwarded-proto": "https", "x-forwarded-host": "speech.example.com"}
     answer = api.http.get("/v2/transcript", headers=proxied, params={"limit": 1}).json()
     assert answer["transcripts"][0]["resource_url"] == (

@@ -73,6 +73,14 @@ async def test_an_upload_that_stops_is_given_up(engine: Engine) -> None:
     assert json.loads(answer.split("\r\n\r\n")[1])["error"]["code"] == "timed_out"
 
 
+async def test_an_upload_that_trickles_is_given_up(engine: Engine) -> None:
+    async with serving(engine, upload_seconds_max=0.5) as client:
+        trickle = stream_of(quiet(1200), pause=0.05)
+        answer = await client.post(PATH, content=trickle, headers={"content-type": "audio/wav"})
+    assert answer.status_code == 408
+    assert answer.json()["error"]["message"] == "the file had not come within 0.5 s"
+
+
 async def test_a_recording_over_its_length_is_refused(engine: Engine) -> None:
     async with serving(engine, duration_seconds_max=5) as client:
         answer = await client.post(PATH, content=quiet(6))

@@ -6,11 +6,13 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.access.errors import WrongOrigin
 
 IPV6_PREFIX: Final = 64  # what one customer is given, and may take any address of
 ANY: Final = "*"
+FORWARDED: Final = (b"x-forwarded-host", b"x-forwarded-proto")
 
 Network = IPv4Network | IPv6Network
 
@@ -46,6 +48,24 @@ def _parsed(address: str) -> IPv6Address | object | None:
         return None
     mapped = getattr(parsed, "ipv4_mapped", None)
     return mapped or parsed
+
+
+class Forwarded:
+    """An ASGI application that hears from our proxies alone what clients call us."""
+
+    def __init__(self, app: ASGIApp, proxies: Sequence[Network]) -> None:
+        self.app = app
+        self.proxies = proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._is_from_proxy(scope):
+            kept = [(name, value) for name, value in scope["headers"] if name not in FORWARDED]
+            scope = {**scope, "headers": kept}
+        await self.app(scope, receive, send)
+
+    def _is_from_proxy(self, scope: Scope) -> bool:
+        client = scope.get("client")
+        return client is not None and _is_in(client[0], self.proxies)
 
 
 def is_loopback(name: str) -> bool:

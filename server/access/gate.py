@@ -25,6 +25,7 @@ from server.limits import Limits
 from streaming.errors import TranscriptionError
 
 SCHEMES: Final = ("bearer ", "token ")
+CALLER: Final = "stentor.caller"  # of a scope: whom the gate has let in
 NO_KEY: Final = "None"  # what Speechmatics' Python client sends where it has none
 TOKEN_FIELDS: Final = ("token", "jwt")  # of a query; Speechmatics' clients send the other
 
@@ -230,6 +231,13 @@ class Gate:
     async def token(self, token: Token, window_seconds: int) -> str:
         """Raises JobsUnavailable."""
         return tokens.mint(token, window_seconds, await self.keyring.make_secret())
+
+
+def caller_of(request: HTTPConnection) -> Caller:
+    """Whom the gate has let in."""
+    caller = request.scope[CALLER]
+    assert isinstance(caller, Caller)
+    return caller
 
 
 def _in_header(connection: HTTPConnection) -> str:

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.access.errors import KeyRefused, RateLimited
-from server.access.gate import Caller, Gate
+from server.access.gate import CALLER, Gate
 from server.access.key import Role
 from server.rest.endpoint import FileEndpoint, Refuse
 from streaming.errors import TranscriptionError
@@ -35,7 +35,6 @@ OPEN: Final = frozenset(
         "/v3/ws/health",
     }
 )
-CALLER: Final = "stentor.caller"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +85,6 @@ class Guarded:
             await send(message)
 
         await app(scope, receive, with_headers if headers else send)
-
-
-def caller_of(request: Request) -> Caller:
-    """Whom the gate has let in."""
-    caller = request.scope[CALLER]
-    assert isinstance(caller, Caller)
-    return caller
 
 
 def _refusal(error: TranscriptionError, refuse: Refuse) -> ASGIApp:

@@ -1,6 +1,7 @@
 """What an operator may choose about keys, tokens and addresses."""
 
 import json
+import re
 from ipaddress import ip_network
 from typing import Annotated, Any
 
@@ -13,6 +14,9 @@ from streaming.options import Options
 KEY_LENGTH_MIN = 20
 SECRET_LENGTH_MIN = 32
 HASHED = "sha256:"
+ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(\[[0-9a-f:]+\]|[^\s/?#@:\[\]A-Z*]+)(:(?P<port>[0-9]{1,5}))?"
+)
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}$"
 
 Count = Annotated[int, Field(ge=1)]
@@ -38,6 +42,18 @@ def _secret(value: SecretStr) -> SecretStr:
 
 def _network(value: str) -> str:
     ip_network(value, strict=False)
+    return value
+
+
+def _origin(value: str) -> str:
+    # Browsers write it so, and letter for letter it is compared.
+    default = {"http": "80", "https": "443"}
+    found = ORIGIN.fullmatch(value)
+    if value != "*" and (found is None or default.get(found["scheme"]) == found["port"]):
+        raise ValueError(
+            "should be * or SCHEME://HOST[:PORT] in small letters: no path, no slash at the end, "
+            "no usual port"
+        )
     return value
 
 
@@ -102,10 +118,10 @@ ConfiguredKeys = CliSuppress[
 class AccessOptions(Options):
     """Who may use the server; `stentor keys` makes keys. See docs/security.md."""
 
-    origins: tuple[str, ...] = ()
+    origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
     """Sites whose pages may open WebSockets, beside our own: https://app.example, or * for any."""
     proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
-    """Addresses or networks of reverse proxies whose X-Forwarded-For is believed."""
+    """Addresses or networks of reverse proxies whose X-Forwarded-… are believed."""
     failures_per_minute: Annotated[int, Field(ge=1)] = 30
     """Wrong keys of one address that are answered; more are told to wait."""
     counters: Annotated[str, Field(pattern=r"^(memory|rediss?)://")] = "memory://"

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from batch.files import Transcript
 from batch.job import Job, JobFilter, JobRequest, Jobs, Source, Status
 from batch.job_door import JobDoor
-from server.access.guard import caller_of
+from server.access.gate import caller_of
 from server.rest.assemblyai_answer import (
     all_words,
     item_json,

@@ -5,7 +5,7 @@ from typing import ClassVar, Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from server.rest import assemblyai_errors, native, openai_errors
@@ -41,6 +41,10 @@ def refuse(request: Request, problem: Exception) -> Response:
     """The answer to an HTTPException of 404 or 405."""
     assert isinstance(problem, HTTPException)
     path = request.url.path
+    bare = path.rstrip("/") or "/"
+    if problem.status_code == UnknownPath.http_status and bare != path and _routes(request):
+        # Starlette's own would name us as the client does, which may be as a stranger has it.
+        return RedirectResponse(bare + (f"?{request.url.query}" if request.url.query else ""))
     where = f"{request.method} {path[:PATH_LENGTH_MAX]}"
     headers = {}
     error: BadMessage
@@ -57,7 +61,11 @@ def refuse(request: Request, problem: Exception) -> Response:
 
 def _methods(request: Request) -> set[str]:
     """Of all routes of this path; Starlette's own answer names those of the first alone."""
-    path = request.url.path.rstrip("/") or "/"  # some answer with a slash at the end as well
-    routes = (r for r in request.app.routes if isinstance(r, Route) and r.include_in_schema)
-    matching = (r.methods or set() for r in routes if r.path_regex.match(path))
-    return set().union(*matching)
+    return set().union(*(r.methods or () for r in _routes(request) if r.include_in_schema))
+
+
+def _routes(request: Request) -> list[Route]:
+    """Of this path, without a slash at its end."""
+    path = request.url.path.rstrip("/") or "/"
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    return [route for route in routes if route.path_regex.match(path)]

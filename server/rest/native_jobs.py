@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from batch.job import Job, JobFilter, JobRequest, Jobs, NoUpload, Source, Status, Webhook, Work
 from batch.job_door import JobDoor
-from server.access.guard import caller_of
+from server.access.gate import caller_of
 from server.render import Format, render
 from server.rest.endpoint import FileEndpoint
 from server.rest.native import FileOptions, checked, joined, refusal

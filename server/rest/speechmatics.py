@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from batch.job import Job, JobFilter, Jobs, Source
 from batch.job_door import JobDoor
-from server.access.guard import caller_of
+from server.access.gate import caller_of
 from server.rest.endpoint import FileEndpoint, unless_gone
 from server.rest.native_jobs import chunks
 from server.rest.speechmatics_job import (

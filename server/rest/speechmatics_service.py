@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from batch.job import Job, JobFilter, Jobs
 from batch.job_door import JobDoor
-from server.access.guard import caller_of
+from server.access.gate import caller_of
 from server.rest.endpoint import FileEndpoint
 from server.rest.speechmatics_job import KIND
 from server.speechmatics.config import Locale

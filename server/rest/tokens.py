@@ -13,8 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
-from server.access.gate import Gate
-from server.access.guard import caller_of
+from server.access.gate import Gate, caller_of
 from server.access.tokens import SESSION_SECONDS, WINDOW_SECONDS, Token
 from server.rest import assemblyai_errors, native
 from server.rest.endpoint import FileEndpoint

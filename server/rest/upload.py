@@ -1,12 +1,14 @@
 """A request's body → a temporary file on disk and form fields, with every bound kept on the way."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, ClassVar, Final, cast
+from weakref import WeakValueDictionary
 
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -14,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from server.access.gate import CALLER
 from server.limits import FileLimits
 from streaming.errors import BadMessage, Overloaded, TimedOut, TooLarge
 
@@ -56,8 +59,9 @@ class Uploads:
 
     def __init__(self, limits: FileLimits) -> None:
         self.limits = limits
-        self.count = 0
+        self.counts: Counter[str] = Counter()  # by key
         self.places = asyncio.Semaphore(limits.uploads_max)
+        self.places_of_key: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
     async def received(self, request: Request, part: Part = FILE) -> AsyncIterator[Upload]:
@@ -66,35 +70,60 @@ class Uploads:
         Raises Overloaded at once, TooLarge as soon as it is known, TimedOut, BadMessage, and
         Starlette's ClientDisconnect.
         """
-        if self.count >= self.limits.uploads_max:
-            raise Overloaded(f"{self.count} files are being received or transcribed")
-        self.count += 1
-        try:
+        with self._place(_key(request)):
             async with _received(request, self.limits, part) as upload:
                 yield upload
+
+    @contextmanager
+    def _place(self, key: str) -> Iterator[None]:
+        limits, counts = self.limits, self.counts
+        if counts.total() >= limits.uploads_max:
+            raise Overloaded(f"{counts.total()} files are being received or transcribed")
+        if key and counts[key] >= limits.uploads_key_max:
+            raise Overloaded(f"{counts[key]} files of this key are being received or transcribed")
+        counts[key] += 1
+        try:
+            yield
         finally:
-            self.count -= 1
+            counts[key] -= 1
+            if not counts[key]:
+                del counts[key]
 
     @asynccontextmanager
     async def received_in_turn(self, request: Request, part: Part = FILE) -> AsyncIterator[Upload]:
         """As `received`, but waits for a place instead of refusing: for what is only put away."""
-        async with self.places, _received(request, self.limits, part) as upload:
+        async with self._turn(_key(request)), _received(request, self.limits, part) as upload:
             yield upload
+
+    @asynccontextmanager
+    async def _turn(self, key: str) -> AsyncIterator[None]:
+        """Who waits for a place among those of his key takes none that others wait for."""
+        most = self.limits.uploads_key_max if key else self.limits.uploads_max
+        of_key = self.places_of_key.setdefault(key, asyncio.Semaphore(most))
+        async with of_key, self.places:
+            yield
 
     @asynccontextmanager
     async def raw_in_turn(self, request: Request) -> AsyncIterator[AsyncGenerator[bytes, None]]:
         """A body that is nothing but a file, in pieces as they come; raises as `received` does."""
-        limits = self.limits
-        _check_length(request, limits.upload_bytes_max)
-        async with self.places:
-            pieces = _chunks(request, limits.upload_bytes_max, limits.upload_pause_seconds_max)
-            async with aclosing(pieces):
-                yield pieces
+        bytes_max = self.limits.upload_bytes_max
+        _check_length(request, bytes_max)
+        async with (
+            self._turn(_key(request)),
+            aclosing(_chunks(request, bytes_max, self.limits)) as pieces,
+        ):
+            yield pieces
 
 
 class WrongContentType(BadMessage):
     code: ClassVar[str] = "unsupported_content_type"
     http_status: ClassVar[int] = 415
+
+
+def _key(request: Request) -> str:
+    """The id of the caller's key; empty without keys, and where no gate is in front."""
+    caller = request.scope.get(CALLER)
+    return caller.key if caller is not None else ""
 
 
 def is_form(request: Request) -> bool:
@@ -115,7 +144,7 @@ async def _received(request: Request, limits: FileLimits, part: Part) -> AsyncIt
     most = bytes_max + (ENVELOPE_BYTES_MAX if form else 0)
     _check_length(request, bytes_max, most)
     async with (
-        aclosing(_chunks(request, most, limits.upload_pause_seconds_max)) as chunks,
+        aclosing(_chunks(request, most, limits)) as chunks,
         _form(request, chunks, part) if form else _raw(chunks) as upload,
     ):
         yield upload
@@ -173,16 +202,21 @@ def _too_large(bytes_max: int) -> TooLarge:
 
 
 async def _chunks(
-    request: Request, bytes_max: int, pause_seconds_max: float
+    request: Request, bytes_max: int, limits: FileLimits
 ) -> AsyncGenerator[bytes, None]:
+    pause, whole = limits.upload_pause_seconds_max, limits.upload_seconds_max
+    clock = asyncio.get_running_loop().time
+    ends_at = clock() + whole
     total = 0
     async with aclosing(request.stream()) as stream:
         while True:
             try:
-                async with asyncio.timeout(pause_seconds_max):
+                async with asyncio.timeout_at(min(clock() + pause, ends_at)):
                     chunk = await anext(stream, None)
             except TimeoutError as error:
-                message = f"nothing of the file came for {pause_seconds_max:g} s"
+                message = f"nothing of the file came for {pause:g} s"
+                if clock() >= ends_at:
+                    message = f"the file had not come within {whole:g} s"
                 raise TimedOut(message, field="file") from error
             if chunk is None:
                 return

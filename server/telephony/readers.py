@@ -18,8 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from server.access.gate import TOKEN_FIELDS, Gate
-from server.access.guard import caller_of
+from server.access.gate import TOKEN_FIELDS, Gate, caller_of
 from server.closing import turn_away
 from server.protocols.base import Handshake
 from server.protocols.native import Native

@@ -1,0 +1,78 @@
+"""One key does not take what is meant for all: places for uploads, and for webhooks."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from batch.job_options import FetchOptions, JobOptions
+from server.protocols.base import Notice
+from server.webhooks import WAITING_KEY_MAX, Webhooks
+from tests.access_rigs import Keyed, started_with_keys, talking
+from tests.file_server import quiet
+from tests.job_rigs import Listener, listener
+
+__all__ = ["listener"]
+
+UPLOADS = ("/v1/transcribe", "/v1/jobs", "/v2/upload")
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    """Two uploads at once, one of a key."""
+    bounds = ("--files.uploads-max", "2", "--files.uploads-key-max", "1")
+    with started_with_keys(tmp_path_factory.mktemp("narrow"), *bounds) as found:
+        found.make("greedy")
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def stuck(keyed: Keyed, path: str, count: int) -> AsyncIterator[None]:
+    """Uploads that have begun and do not go on."""
+    more = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield bytes(1000)
+        await more.wait()
+
+    async with talking(keyed, keyed.keys["greedy"]) as client:
+        tasks = [asyncio.create_task(client.post(path, content=body())) for _ in range(count)]
+        await asyncio.sleep(0.5)
+        try:
+            yield
+        finally:
+            more.set()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize("path", UPLOADS)
+async def test_uploads_of_one_key_leave_room_for_others(narrow: Keyed, path: str) -> None:
+    async with stuck(narrow, path, 3), talking(narrow, narrow.keys["web"]) as client:
+        async with asyncio.timeout(10):
+            answer = await client.post(path, content=quiet(1))
+    assert answer.status_code in (200, 201)
+
+
+async def test_more_uploads_of_a_key_than_allowed_are_refused(narrow: Keyed) -> None:
+    async with stuck(narrow, UPLOADS[0], 1), talking(narrow, narrow.keys["greedy"]) as client:
+        answer = await client.post(UPLOADS[0], content=quiet(1))
+    assert answer.status_code == 503
+    assert answer.json()["error"]["message"].startswith("1 files of this key are being received")
+
+
+async def test_webhooks_of_one_key_leave_room_for_others(listener: Listener) -> None:
+    webhooks = Webhooks(
+        FetchOptions(allow_private=True), JobOptions(webhook_wait_seconds=100, webhook_tries_max=2)
+    )
+    listener.statuses = [500] * WAITING_KEY_MAX
+    for _ in range(WAITING_KEY_MAX):
+        webhooks.tell(Notice(listener.url + "/greedy", {}, {}), "greedy")
+    await asyncio.to_thread(listener.wait, WAITING_KEY_MAX)
+    webhooks.tell(Notice(listener.url + "/greedy", {}, {"is": "too much"}), "greedy")
+    webhooks.tell(Notice(listener.url + "/other", {}, {}), "other")
+    webhooks.tell(Notice(listener.url + "/nobody", {}, {}))
+    await asyncio.to_thread(listener.wait, WAITING_KEY_MAX + 2)
+    assert {path for path, _, _ in listener.posted[-2:]} == {"/other", "/nobody"}
+    await webhooks.close()
+    assert {"is": "too much"} not in [body for _, _, body in listener.posted]
