@@ -34,7 +34,8 @@ class Message:
     def of_json(
         cls, url: str, body: Mapping[str, Any], headers: Mapping[str, str], method: str = "POST"
     ) -> Self:
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        # In ASCII: halves of characters, which JSON allows, are none in UTF-8.
+        text = json.dumps(body, separators=(",", ":")).encode()
         return cls(url, {"Content-Type": JSON_TYPE, **headers}, method, text)
 
 

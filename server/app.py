@@ -143,6 +143,11 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=refused)
     app.state.jobs = jobs
     app.state.call_listener = _call_listener(config, sessions, connect, calls)
+    return _guarded(app, gate)
+
+
+def _guarded(app: Starlette, gate: Gate) -> Starlette:
+    """What is the same for every route."""
     app.router.redirect_slashes = False  # see server/rest/elsewhere.py
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Forwarded, proxies=gate.proxies)

@@ -4,6 +4,7 @@ A chunk is placed by its timestamp. What is missing is waited for until somethin
 `HOLD_MS` later; then it is silence. What comes after that is late, and what comes twice is nothing.
 """
 
+import math
 from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ HOLD_MS: Final = 80
 # one before it follows it.
 SNAP_MS: Final = 12
 AHEAD_SECONDS_MAX: Final = 24 * 3600  # no gap is longer
+# Nor does one reach so far beyond the time that the call has lasted: a few bytes would make the
+# server transcribe hours of silence.
+EARLY_SECONDS_MAX: Final = 60
 EPOCH_SECONDS: Final = 60  # who begins later than this does not count from the call's beginning
 MISPLACED_MAX: Final = 10  # chunks in a row: then it is the clock that has been set
 SLICE_SECONDS: Final = 1  # of what is let go at once: a long gap does not fill the memory
@@ -39,12 +43,18 @@ class Timeline:
     sample_rate: int
     mended: Mended
     origin: int | None = None  # of the timestamps
+    elapsed: float = math.inf  # seconds since the call began
 
     def position(self, at: int) -> int:
         """Of a timestamp, since the call's beginning."""
         if self.origin is None:
             self.origin = at if at > EPOCH_SECONDS * self.sample_rate else 0
         return at - self.origin
+
+    @property
+    def latest(self) -> float:
+        """The furthest position that anything can have by now, but for what follows the last."""
+        return (self.elapsed + EARLY_SECONDS_MAX) * self.sample_rate
 
 
 class Placement:
@@ -88,7 +98,8 @@ class Placement:
         place = at + self.shift
         if abs(place - self.end) <= min(self.snap, count // 2):
             place = self.end
-        if self.start < place + count and place - self.end <= self.ahead_max:
+        ahead_max = min(self.ahead_max, max(self.slice, self.timeline.latest - self.end))
+        if self.start < place + count and place - self.end <= ahead_max:
             self.misplaced = 0
             return place
         self.misplaced += 1

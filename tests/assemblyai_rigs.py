@@ -63,8 +63,8 @@ def transcript(
 @pytest.fixture(scope="session")
 def open_server() -> Iterator[Server]:
     """One that fetches from this machine, and has two places for the jobs of a key."""
-    own = ("--jobs.owner-running-max", "2", "--jobs.webhook-wait-seconds", "0.1")
-    own = (*own, "--access.proxies", "127.0.0.1")
+    places = ("--jobs.owner-running-max", "2", "--jobs.webhook-wait-seconds", "0.1")
+    own = (*places, "--access.proxies", "127.0.0.1")
     with running_server("--fetch.allow-private", *own) as server:
         yield server
 

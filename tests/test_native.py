@@ -7,7 +7,7 @@ import msgpack
 import pytest
 
 from server.protocols.base import Audio, Configure, Finalize, Handshake, Mark, Start, Stop
-from server.protocols.native import Native
+from server.protocols.native import CONTAINER_BYTES_MAX, CONTROL_LENGTH_MAX, Native
 from streaming.errors import BadAudio, BadMessage, Overloaded
 from streaming.events import (
     Account,
@@ -239,3 +239,18 @@ def test_a_refusal_says_whether_it_is_the_end() -> None:
         "fatal": False,
         "close_code": None,
     }
+
+
+@pytest.mark.parametrize("offered", [(), ("stentor.v1.msgpack",)])
+def test_a_message_is_not_read_that_is_too_long_to_be_one(offered: tuple[str, ...]) -> None:
+    wire = native(*offered)
+    fields = {"type": "start", "prompt": "a" * CONTROL_LENGTH_MAX}
+    message = msgpack.packb(fields) if offered else json.dumps(fields)
+    assert f"up to {CONTROL_LENGTH_MAX}" in (refused(wire, message).allowed or "")
+
+
+def test_audio_in_msgpack_may_be_as_long_as_elsewhere() -> None:
+    wire = native("stentor.v1.msgpack")
+    wire.decode(msgpack.packb({"type": "start", "encoding": "webm_opus"}))
+    audio = bytes(CONTAINER_BYTES_MAX)
+    assert wire.decode(msgpack.packb({"type": "audio", "audio": audio})) == [Audio(audio)]

@@ -115,6 +115,25 @@ def test_a_clock_far_ahead_is_noticed_and_fills_nothing() -> None:
     assert out == in_order(*range(MISPLACED_MAX - 1, 20))
 
 
+def test_silence_is_not_made_for_time_that_has_not_passed() -> None:
+    track = placement()
+    track.timeline.elapsed = 10
+    put(track, 0)
+    out = b""
+    for number in range(1, 21):
+        track.put(chunk(number), number * 71 * RATE)
+        out += b"".join(track.ready())
+    assert len(out) <= 3 * CHUNK
+
+
+def test_a_gap_as_long_as_the_time_that_has_passed_is_silence() -> None:
+    track = placement()
+    put(track, 0)
+    track.timeline.elapsed = 3600
+    track.put(chunk(1), 3600 * RATE)
+    assert sum(map(len, track.ready())) == 3600 * RATE
+
+
 def test_a_clock_may_count_from_somewhere_else_for_all_tracks() -> None:
     timeline = Timeline("mulaw", RATE, Mended())
     one, other = Placement(timeline), Placement(timeline)

@@ -75,7 +75,7 @@ async def test_an_upload_that_stops_is_given_up(engine: Engine) -> None:
 
 async def test_an_upload_that_trickles_is_given_up(engine: Engine) -> None:
     async with serving(engine, upload_seconds_max=0.5) as client:
-        trickle = stream_of(quiet(1200), pause=0.05)
+        trickle = stream_of(quiet(60), pause=0.05)
         answer = await client.post(PATH, content=trickle, headers={"content-type": "audio/wav"})
     assert answer.status_code == 408
     assert answer.json()["error"]["message"] == "the file had not come within 0.5 s"

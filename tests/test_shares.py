@@ -8,14 +8,18 @@ import pytest
 
 from batch.job_options import FetchOptions, JobOptions
 from server.protocols.base import Notice
-from server.webhooks import WAITING_KEY_MAX, Webhooks
+from server.telephony.bridge import Call
+from server.telephony.calls import Calls
+from server.telephony.options import TelephonyOptions
+from server.webhooks import Webhooks
+from streaming.errors import Overloaded
 from tests.access_rigs import Keyed, started_with_keys, talking
 from tests.file_server import quiet
 from tests.job_rigs import Listener, listener
 
 __all__ = ["listener"]
 
-UPLOADS = ("/v1/transcribe", "/v1/jobs", "/v2/upload")
+UPLOADS = ("/v1/transcribe", "/v2/upload")
 
 
 @pytest.fixture(scope="module")
@@ -61,18 +65,39 @@ async def test_more_uploads_of_a_key_than_allowed_are_refused(narrow: Keyed) -> 
     assert answer.json()["error"]["message"].startswith("1 files of this key are being received")
 
 
-async def test_webhooks_of_one_key_leave_room_for_others(listener: Listener) -> None:
+async def test_webhooks_of_one_key_leave_room_for_others(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = 3
+    monkeypatch.setattr("server.webhooks.WAITING_KEY_MAX", places)
     webhooks = Webhooks(
         FetchOptions(allow_private=True), JobOptions(webhook_wait_seconds=100, webhook_tries_max=2)
     )
-    listener.statuses = [500] * WAITING_KEY_MAX
-    for _ in range(WAITING_KEY_MAX):
+    listener.statuses = [500] * places
+    for _ in range(places):
         webhooks.tell(Notice(listener.url + "/greedy", {}, {}), "greedy")
-    await asyncio.to_thread(listener.wait, WAITING_KEY_MAX)
+    await asyncio.to_thread(listener.wait, places)
     webhooks.tell(Notice(listener.url + "/greedy", {}, {"is": "too much"}), "greedy")
     webhooks.tell(Notice(listener.url + "/other", {}, {}), "other")
     webhooks.tell(Notice(listener.url + "/nobody", {}, {}))
-    await asyncio.to_thread(listener.wait, WAITING_KEY_MAX + 2)
+    await asyncio.to_thread(listener.wait, places + 2)
     assert {path for path, _, _ in listener.posted[-2:]} == {"/other", "/nobody"}
     await webhooks.close()
     assert {"is": "too much"} not in [body for _, _, body in listener.posted]
+
+
+async def test_calls_of_one_key_push_out_none_of_others() -> None:
+    calls = Calls(TelephonyOptions(calls_max=3))
+    for owner, call in [("web", "first"), *(("greedy", str(n)) for n in range(9))]:
+        calls.begin(owner, Call(call, "twilio", ("inbound",))).end()
+    assert list(calls.rooms) == [("web", "first"), ("greedy", "7"), ("greedy", "8")]
+
+
+async def test_readers_of_one_key_leave_room_for_others() -> None:
+    calls = Calls(TelephonyOptions(readers_max=3, readers_key_max=2))
+    with calls.read("greedy", "a"), calls.read("greedy", "b"):
+        with pytest.raises(Overloaded), calls.read("greedy", "c"):
+            pass
+        with calls.read("web", "a"):
+            pass
+    assert not calls.readers

@@ -127,6 +127,41 @@ def test_the_call_may_choose_its_language_and_its_webhook() -> None:
     assert media.call.webhook_url == "https://a.example/x"
 
 
+@pytest.mark.parametrize("value", ["NaN", "1e400", '"\\ud800"', '"' + "a" * 16_000 + '"'])
+@pytest.mark.parametrize("kind", [MediaJson, Linear])
+def test_what_could_not_be_said_again_is_not_kept(kind: Any, value: str) -> None:
+    bridge = kind(handshake())
+    said(bridge, '{"event": "start", "uuid": "u1", "start": {"callSid": "u1"}, "x": 1}')
+    assert bridge.call.metadata
+    bridge = kind(handshake())
+    fields = f'"uuid": "u1", "x": {value}'
+    said(bridge, f'{{"event": "start", {fields}, "start": {{"callSid": "u1", {fields}}}}}')
+    assert (bridge.call.id, bridge.call.metadata) == ("u1", {})
+
+
+@pytest.mark.parametrize("kind", [MediaJson, Linear])
+def test_ids_hold_no_halves_of_characters(kind: Any) -> None:
+    bridge = kind(handshake())
+    said(bridge, {"event": "start", "uuid": "a\ud800", "start": {"callSid": "a\ud800"}})
+    assert bridge.call.id == "a?"
+
+
+def test_a_minute_more_silence_is_made_than_time_has_passed_and_no_more() -> None:
+    now = 0.0
+    media = MediaJson(Handshake(clock=lambda: now))
+    (chunk,) = chunks(b"\x01" * 160)
+    said(media, start("CA1"))
+
+    def samples(at_ms: int) -> int:
+        chunk["media"]["timestamp"] = str(at_ms)
+        return sum(len(item.data) for item in said(media, chunk))
+
+    assert samples(0) == 160
+    assert samples(3_600_000) == 0
+    now = 3600.0
+    assert samples(3_600_000) == 3600 * 8000
+
+
 BAD = [
     "", "{", "[]", "1", "null", b"\x00\x01", {}, {"event": 1}, {"event": "media"},
     {"event": "media", "media": 1}, {"event": "media", "media": {"payload": 1}},

@@ -17,6 +17,7 @@ HASHED = "sha256:"
 ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(\[[0-9a-f:]+\]|[^\s/?#@:\[\]A-Z*]+)(:(?P<port>[0-9]{1,5}))?"
 )
+USUAL_PORTS = (("http", "80"), ("https", "443"))
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}$"
 
 Count = Annotated[int, Field(ge=1)]
@@ -47,9 +48,9 @@ def _network(value: str) -> str:
 
 def _origin(value: str) -> str:
     # Browsers write it so, and letter for letter it is compared.
-    default = {"http": "80", "https": "443"}
     found = ORIGIN.fullmatch(value)
-    if value != "*" and (found is None or default.get(found["scheme"]) == found["port"]):
+    usual = found is not None and (found["scheme"], found["port"]) in USUAL_PORTS
+    if value != "*" and (found is None or usual):
         raise ValueError(
             "should be * or SCHEME://HOST[:PORT] in small letters: no path, no slash at the end, "
             "no usual port"

@@ -34,6 +34,7 @@ Checked = TypeVar("Checked", bound=BaseModel)
 JSON, MSGPACK = "stentor.v1.json", "stentor.v1.msgpack"
 FRAME_SECONDS_MAX = 2
 CONTAINER_BYTES_MAX = 1 << 20
+CONTROL_LENGTH_MAX = 256 << 10  # of a message but for its audio: the event loop reads it
 LISTS = {"key_terms", "languages"}
 
 
@@ -142,6 +143,14 @@ class Native:
 
     def _fields(self, message: Message) -> dict[str, Any]:
         form = "msgpack" if self.packed else "JSON"
+        longest = CONTROL_LENGTH_MAX
+        if self.packed and self.audio is not None:
+            longest += _longest(self.audio)
+        if len(message) > longest:
+            what = "bytes" if self.packed else "characters"
+            raise BadMessage(
+                f"a message of {len(message)} {what} is too long", allowed=f"up to {longest} {what}"
+            )
         try:
             if isinstance(message, bytes):
                 fields = msgpack.unpackb(message, strict_map_key=True)

@@ -8,7 +8,7 @@ from server.protocols.base import Command, Handshake, Message
 from streaming.errors import TranscriptionError
 from streaming.events import Event
 
-METADATA_LENGTH_MAX: Final = 16_000  # characters
+METADATA_LENGTH_MAX: Final = 16_000  # bytes
 ID_LENGTH_MAX: Final = 200
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -224,7 +224,7 @@ class Calls:
         self.options = options
         self.rooms: dict[Key, Room] = {}  # those that are over in the order of their ends
         self.waiting: dict[str, list[Reader]] = {}  # for calls to come, by the id
-        self.readers = 0
+        self.readers: Counter[str] = Counter()  # by owner
 
     # ---- the calls' side
 
@@ -245,8 +245,10 @@ class Calls:
         """A call is over, and kept for a while."""
         room = self.rooms[key] = self.rooms.pop(key)
         over = [k for k, r in self.rooms.items() if not r.lines]
-        for oldest in over[: max(len(over) - self.options.calls_max, 0)]:
-            del self.rooms[oldest]
+        if len(over) > self.options.calls_max:
+            # Nobody makes the server forget the calls of others.
+            ((greedy, _),) = Counter(owner for owner, _ in over).most_common(1)
+            del self.rooms[next(k for k in over if k[0] == greedy)]
         loop = asyncio.get_running_loop()
         loop.call_later(self.options.keep_seconds, self._forget, key, room.ended)
 
@@ -263,8 +265,11 @@ class Calls:
     @contextlib.contextmanager
     def read(self, owner: str, call_id: str, after: int = 0) -> Iterator[Reader]:
         """Raises Overloaded."""
-        if self.readers >= self.options.readers_max:
-            raise Overloaded(f"{self.readers} readers of calls are here, no more fit")
+        readers, options = self.readers, self.options
+        if readers.total() >= options.readers_max:
+            raise Overloaded(f"{readers.total()} readers of calls are here, no more fit")
+        if owner != LOCAL and readers[owner] >= options.readers_key_max:
+            raise Overloaded(f"{readers[owner]} readers of this key are here, no more fit")
         reader = Reader(owner, after)
         room = self.find(owner, call_id)
         if room is not None:
@@ -274,11 +279,13 @@ class Calls:
             self.waiting.setdefault(call_id, []).append(reader)
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self.options.keep_seconds, self._give_up, reader, call_id)
-        self.readers += 1
+        readers[owner] += 1
         try:
             yield reader
         finally:
-            self.readers -= 1
+            readers[owner] -= 1
+            if not readers[owner]:
+                del readers[owner]
             timer.cancel()
             self._leave(reader, call_id)
             if room := self.find(owner, call_id):

@@ -1,11 +1,12 @@
 """What several bridges say of a call, each by names of its own."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from uuid import uuid4
 
-from server.telephony.bridge import ID_LENGTH_MAX
+from server.telephony.bridge import ID_LENGTH_MAX, METADATA_LENGTH_MAX
 from streaming.errors import BadMessage
 from streaming.options import RATE_MAX, RATE_MIN, SessionOptions
 
@@ -49,5 +50,21 @@ def call_id(*given: Mapping[str, Any]) -> str:
     for fields in given:
         said = first(fields, IDS)
         if isinstance(said, str) and said:
-            return said[:ID_LENGTH_MAX]
+            return whole(said)
     return str(uuid4())
+
+
+def whole(said: str) -> str:
+    """Short enough, and without halves of characters, which JSON allows and nothing else does."""
+    return said[:ID_LENGTH_MAX].encode(errors="replace").decode()
+
+
+def metadata(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a call; nothing where it is too long to be kept, or could not be said again:
+    Python reads more than JSON is, NaN for one."""
+    try:
+        text = json.dumps(said, ensure_ascii=False, allow_nan=False)
+        size = len(text.encode())
+    except (ValueError, RecursionError):
+        return {}
+    return dict(said) if size <= METADATA_LENGTH_MAX else {}

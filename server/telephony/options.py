@@ -47,13 +47,16 @@ class TelephonyOptions(Options):
     call_seconds_max: Annotated[float, Field(gt=0)] = 24 * 3600.0
     """Length of a call."""
     calls_max: Annotated[int, Field(ge=1)] = 1000
-    """Calls that are kept, or waited for; of those that are over the oldest goes first."""
+    """Calls that are kept, or waited for; of those that are over the oldest goes first, of
+    the key that has most."""
     keep_seconds: Annotated[float, Field(ge=0)] = 600.0
     """For so long a call's finals can be read after its end, and a call can be waited for."""
     finals_max: Annotated[int, Field(ge=1)] = 5000
     """Finals kept of a call; the oldest go first."""
     readers_max: Annotated[int, Field(ge=1)] = 1000
     """Who reads calls at once."""
+    readers_key_max: Annotated[int, Field(ge=1)] = 500
+    """The same, of one key."""
 
     def within(self, limits: Limits) -> Limits:
         """What a call may take: it is not given up because it is silent or long."""

@@ -12,8 +12,15 @@ from typing import Any, ClassVar, Final
 
 from server.protocols.base import Audio, Command, Handshake, Message, Reply, Start
 from server.protocols.native_events import describe
-from server.telephony.bridge import METADATA_LENGTH_MAX, Call, Digit, Heard
-from server.telephony.fields import call_id, first, sample_rate, with_language, wrong
+from server.telephony.bridge import Call, Digit, Heard
+from server.telephony.fields import (
+    call_id,
+    first,
+    metadata,
+    sample_rate,
+    with_language,
+    wrong,
+)
 from streaming.errors import TranscriptionError
 from streaming.events import Event, Partial, TurnEnded
 from streaming.events import Final as FinalEvent
@@ -65,9 +72,8 @@ class Linear:
             raise wrong("mix", ", ".join(TRACKS))
         tracks = TRACKS["mixed" if bridge == "vonage" else mix]
         self.audio = AudioFormat(encoding=encoding, sample_rate=rate, channels=len(tracks))
-        metadata = dict(said) if len(json.dumps(said)) <= METADATA_LENGTH_MAX else {}
         url = first({**self.query, **said}, ("webhook_url",), "")
-        self.call = Call(call_id(self.query, said), bridge, tracks, metadata, str(url))
+        self.call = Call(call_id(self.query, said), bridge, tracks, metadata(said), str(url))
         self.has_text = self.query.get("text", "1" if bridge == "freeswitch" else "0") == "1"
         language = first({**said, **self.query}, ("language",))
         yield Start(self.audio, with_language(self.options, language), is_spooled=True)

@@ -6,7 +6,6 @@ how they name the ids in `start`. None has a place for text.
 
 import base64
 import binascii
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar, Final
@@ -15,8 +14,15 @@ import numpy as np
 
 from server.protocols import messages
 from server.protocols.base import Audio, Command, Handshake, Message, Start, Stop
-from server.telephony.bridge import ID_LENGTH_MAX, METADATA_LENGTH_MAX, Call, Digit, Heard
-from server.telephony.fields import first, sample_rate, with_language, wrong
+from server.telephony.bridge import Call, Digit, Heard
+from server.telephony.fields import (
+    first,
+    metadata,
+    sample_rate,
+    whole,
+    with_language,
+    wrong,
+)
 from streaming.audio import ENCODINGS as WIDTHS
 from streaming.errors import BadMessage, TranscriptionError
 from streaming.events import Event
@@ -60,6 +66,9 @@ class MediaJson:
         self.options = handshake.options
         self.call: Call | None = None
         self.audio = AudioFormat()
+        self.clock = handshake.clock
+        self.began = 0.0
+        self.timeline: Timeline | None = None
         self.tracks: list[Placement] = []
         self.mended = Mended()
         self.ignored = 0
@@ -100,14 +109,15 @@ class MediaJson:
         custom = custom if isinstance(custom, dict) else {}
         url = custom.get("webhook_url")
         self.call = Call(
-            id=start[key][:ID_LENGTH_MAX],
+            id=whole(start[key]),
             bridge=BRIDGES[key],
             tracks=self._tracks(start),
-            metadata=_metadata(fields, start),
+            metadata=metadata(_said(fields, start)),
             webhook_url=url if isinstance(url, str) else "",
         )
-        timeline = Timeline(self.audio.encoding, self.audio.sample_rate, self.mended)
-        self.tracks = [Placement(timeline) for _ in self.call.tracks]
+        self.timeline = Timeline(self.audio.encoding, self.audio.sample_rate, self.mended)
+        self.began = self.clock()
+        self.tracks = [Placement(self.timeline) for _ in self.call.tracks]
         # Nobody may make a carrier wait: it would give the call's audio up.
         options = with_language(self.options, custom.get("language"))
         return Start(self.audio, options, is_spooled=True, is_apart=True)
@@ -133,6 +143,8 @@ class MediaJson:
             return
         if width == 2 and self.query.get("byte_order") == "big":
             data = np.frombuffer(data, "<i2").byteswap().tobytes()
+        assert self.timeline is not None
+        self.timeline.elapsed = self.clock() - self.began
         track = self.tracks[number]
         track.put(data, at)
         for part in track.ready():
@@ -140,7 +152,7 @@ class MediaJson:
 
     def _digit(self, dtmf: Any) -> Iterable[Digit]:
         if isinstance(dtmf, dict) and isinstance(dtmf.get("digit"), str):
-            return [Digit(dtmf["digit"][:1], _track(dtmf.get("track", "")))]
+            return [Digit(dtmf["digit"][:1], whole(_track(dtmf.get("track", ""))))]
         self.ignored += 1
         return ()
 
@@ -189,10 +201,10 @@ def _position(timestamp: Any, sample_rate: int) -> int | None:
     return int(text) * sample_rate // 1000
 
 
-def _metadata(fields: Mapping[str, Any], start: Mapping[str, Any]) -> dict[str, Any]:
-    """All that `start` says of the call, unless it is too long to be kept."""
+def _said(fields: Mapping[str, Any], start: Mapping[str, Any]) -> dict[str, Any]:
+    """All that `start` says of the call."""
     formal = {"mediaFormat", "media_format", "tracks"}
     said = {name: value for name, value in start.items() if name not in formal}
     if "stream_id" in fields:  # Telnyx's
         said["stream_id"] = fields["stream_id"]
-    return said if len(json.dumps(said)) <= METADATA_LENGTH_MAX else {}
+    return said
