@@ -210,12 +210,13 @@ async def _chunks(
     total = 0
     async with aclosing(request.stream()) as stream:
         while True:
+            due = min(clock() + pause, ends_at)
             try:
-                async with asyncio.timeout_at(min(clock() + pause, ends_at)):
+                async with asyncio.timeout_at(due):
                     chunk = await anext(stream, None)
             except TimeoutError as error:
                 message = f"nothing of the file came for {pause:g} s"
-                if clock() >= ends_at:
+                if due == ends_at:
                     message = f"the file had not come within {whole:g} s"
                 raise TimedOut(message, field="file") from error
             if chunk is None:
