@@ -7,7 +7,10 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import uvloop
+from starlette.websockets import WebSocketDisconnect
 
+from server.telephony.audiosocket import CallSocket
 from tests.conftest import Recording, Server, free_port, running_server
 from tests.encodings import encoded, samples
 from tests.telephone_rigs import LOUD, all_freed, begun, ended, reading
@@ -185,3 +188,24 @@ async def test_other_networks_are_kept_out() -> None:
         async with calling(port) as (asterisk, _):
             await asterisk.closed()
         assert asterisk.heard == b""
+
+
+def test_a_call_that_is_gone_cannot_be_spoken_to_and_does_no_harm() -> None:
+    async def speak() -> None:
+        met = asyncio.get_running_loop().create_future()
+        server = await asyncio.start_server(
+            lambda reader, writer: met.set_result(CallSocket(reader, writer)), "127.0.0.1", 0
+        )
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        call = await met
+        call.writer.transport.abort()
+        await asyncio.sleep(0.05)
+        with pytest.raises(WebSocketDisconnect):
+            await call.send_bytes(SILENCE)
+        await call.close()
+        writer.close()
+        server.close()
+
+    # The server's loop says so in words of its own.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(speak())

@@ -1,6 +1,7 @@
 """Calls by Twilio's Media Streams, over real sockets."""
 
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -204,3 +205,13 @@ async def test_telnyx_sends_both_tracks_without_saying_so(
             await telnyx.play(chunks(b"\xff" * len(audio)), chunks(audio, "outbound"), pace=0.004)
         await ended(reader)
     assert (reader.text(0), reader.text(1)) == ("", speech[0].text)
+
+
+async def test_the_id_of_a_call_may_have_slashes(server_url: str) -> None:
+    call = new_id() + "/../1"
+    async with reading(server_url, quote(call, safe="")) as reader, carrier(server_url) as twilio:
+        await twilio.begin(call)
+        await begun(reader)
+        await twilio.say(stop(call))
+        await ended(reader)
+    assert reader.of("call")[-1]["call"] == call

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 from server.telephony.bridges.audiosocket import HANGUP, HEAD
 
 CLOSE_SECONDS: Final = 2.0
+GONE: Final = (OSError, RuntimeError)  # the latter is uvloop's, of a socket that is closed
 
 logger = logging.getLogger("server.telephony")
 
@@ -44,12 +45,12 @@ class CallSocket:
         try:
             self.writer.write(data)
             await self.writer.drain()
-        except OSError as error:
+        except GONE as error:
             raise WebSocketDisconnect(1006) from error
 
     async def close(self, code: int = 1000, reason: str | None = None) -> None:
         """Hang up."""
-        with contextlib.suppress(OSError, TimeoutError):
+        with contextlib.suppress(*GONE, TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 self.writer.write(bytes([HANGUP, 0, 0]))
                 await self.writer.drain()

@@ -31,7 +31,7 @@ from server.telephony.calls import CallJson, Calls, Reader, Told
 from streaming.errors import TranscriptionError
 from streaming.options import Options
 
-PATH: Final = "/v1/calls/{call_id}"
+PATH: Final = "/v1/calls/{call_id:path}"  # some name calls with a slash
 NUMBER: Final = re.compile("[0-9]{1,9}")
 WRONG_CODE: Final = 1008  # RFC 6455 §7.4.1: who does not read what he asked for
 
