@@ -171,7 +171,7 @@ class Connection:
             self.is_gone = True
             if self.live is not None:
                 await self._take(self.protocol.gone)
-            if not self.is_stopped:
+            if not self.is_stopped or self.reads_on:
                 raise
         except TimeoutError:
             if not self.patience.is_over:

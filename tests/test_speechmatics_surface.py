@@ -60,8 +60,25 @@ async def test_probes_and_one_session_too_many(small: Server) -> None:
     assert get(small.url, "/ready") == (200, {"ready": True})
 
 
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+async def test_a_client_that_has_sent_all_and_gone_leaves_its_place(
+    small: Server, speech: list[Recording]
+) -> None:
+    hour = speech[10].pcm * (3600 * 32_000 // len(speech[10].pcm))
+    async with websockets.connect(address(small), ping_interval=None) as socket:
+        await socket.send(json.dumps(START))
+        for at in range(0, len(hour), 1 << 20):
+            await socket.send(hour[at : at + (1 << 20)])
+        await socket.send(json.dumps({"message": "EndOfStream"}))
+        async for message in socket:
+            if json.loads(message)["message"] == "AddTranscript":
+                break
+        socket.transport.abort()
+    # An hour takes the model far longer.
+    until(lambda: not get(small.url, "/session_status")[1]["active_sessions"], 10.0)
+
+
+def until(is_so: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.01)
