@@ -21,6 +21,7 @@ from batch.meter import Meter, cores
 from batch.observer import Lane, Observer, Unobserved, observe
 from batch.options import EngineOptions
 from batch.scheduler import Scheduler
+from batch.spool import Disk
 from batch.stream import Room, Stream
 from batch.vad import Vad
 from streaming.errors import EngineFailed, GoingAway, Overloaded
@@ -57,6 +58,7 @@ class Engine:
         self.owners: dict[int, Owner] = {}  # by session; with its VAD row
         self.listening = Listening(self.owners)
         # the loops
+        self.disk = Disk(options.spools_bytes_max)
         self.is_ready = False
         self.is_closing = False
         self.is_failed = False
@@ -164,7 +166,8 @@ class Engine:
             sessions.append(Session(options, terms))
         # An open utterance holds up to a window; less room than that could never be made again.
         held = round(max(limits.buffer_seconds_max, 2 * window) * SAMPLE_RATE)
-        room = Room(held, is_spooled * limits.spool_bytes_max, is_apart)
+        disk = self.disk if is_spooled and limits.spool_bytes_max else None
+        room = Room(held, limits.spool_bytes_max, disk, is_apart)
         stream = Stream(self, audio, sessions, lane, room)
         self.streams.add(stream)
         for session in sessions:

@@ -68,5 +68,7 @@ class EngineOptions(Options):
     """Audio a stream may hold in memory untranscribed before we stop reading from its sender."""
     spool_bytes_max: Annotated[int, Field(ge=0)] = 256 << 20
     """What of a stream may wait on disk besides, in protocols whose senders have to be read on."""
+    spools_bytes_max: Annotated[int, Field(ge=0)] = 4 << 30
+    """The same, of all streams together; 8 MiB of each may wait whatever the others have."""
     file_age_seconds_max: Annotated[float, Field(gt=0)] = 5.0
     """A file's request that has waited longer goes with the next batch, whatever else waits."""

@@ -11,6 +11,7 @@ from streaming.errors import Overloaded
 SEGMENT_BYTES: Final = 8 << 20  # of one file: what has been read is given back so much at a time
 MEMORY_BYTES: Final = 256 << 10  # of a file, before it is on disk
 PIECE_BYTES: Final = 64 << 10  # taken at once, at most
+RUN_BYTES: Final = 256  # that a run takes in memory, at most
 
 Control = Callable[[], None]
 
@@ -30,11 +31,21 @@ class Segment:
     read: int = 0
 
 
+@dataclass(slots=True)
+class Disk:
+    """What all spools have together. Where that is too much, those of more than a segment are
+    full."""
+
+    bytes_max: int
+    bytes: int = 0
+
+
 class Spool:
     """First in, first out. `bytes_max` is where it is full; it takes what comes even then."""
 
-    def __init__(self, bytes_max: int, frame_bytes: int) -> None:
+    def __init__(self, bytes_max: int, frame_bytes: int, disk: Disk) -> None:
         self.bytes_max = bytes_max
+        self.disk = disk
         self.piece = PIECE_BYTES // frame_bytes * frame_bytes
         self.bytes = 0
         self.waiting: deque[Run | Control] = deque()
@@ -42,10 +53,18 @@ class Spool:
 
     @property
     def is_full(self) -> bool:
+        if self.disk.bytes >= self.disk.bytes_max and self.bytes >= SEGMENT_BYTES:
+            return True
         return self.bytes >= self.bytes_max
+
+    def _count(self, more: int) -> None:
+        self.bytes += more
+        self.disk.bytes += more
 
     def put(self, source: int, data: bytes) -> None:
         """Raises Overloaded when they cannot be kept."""
+        if not data:
+            return
         if not self.segments or self.segments[-1].written >= SEGMENT_BYTES:
             # Closed by `_read` and `close`.
             file = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
@@ -58,12 +77,13 @@ class Spool:
         except OSError as error:
             raise Overloaded("there is no room to keep audio that has to wait") from error
         segment.written += len(data)
-        self.bytes += len(data)
+        self._count(len(data))
         last = self.waiting[-1] if self.waiting else None
         if isinstance(last, Run) and last.source == source:
             last.length += len(data)
         else:
             self.waiting.append(Run(source, len(data)))
+            self._count(RUN_BYTES)
 
     def then(self, control: Control) -> None:
         """To be called when what was put before has been taken."""
@@ -79,11 +99,12 @@ class Spool:
         first.length -= len(data)
         if not first.length:
             self.waiting.popleft()
+            self._count(-RUN_BYTES)
         return first.source, data
 
     def _read(self, count: int) -> bytes:
         parts = []
-        self.bytes -= count
+        self._count(-count)
         while count:
             segment = self.segments[0]
             segment.file.seek(segment.read)
@@ -97,6 +118,6 @@ class Spool:
 
     def close(self) -> None:
         self.waiting.clear()
-        self.bytes = 0
+        self._count(-self.bytes)
         while self.segments:
             self.segments.popleft().file.close()

@@ -12,7 +12,7 @@ import numpy as np
 
 from batch.observer import Lane
 from batch.source import Listener, Source
-from batch.spool import Spool
+from batch.spool import Disk, Spool
 from streaming.audio import Pcm
 from streaming.errors import BadAudio, BadMessage, TranscriptionError
 from streaming.events import Done, Event, Final, Marked, Partial, Warned
@@ -27,13 +27,14 @@ MARKERS_MAX = 100
 class Room:
     """How a stream's audio comes, and how much of it may wait to be transcribed.
 
-    `samples` of each channel are kept in memory. With `spool_bytes` the sender is read on, and so
-    many bytes besides are kept on disk, where packets of opus would run together. `is_apart`: each
+    `samples` of each channel are kept in memory. With a `disk` the sender is read on, and
+    `spool_bytes` besides are kept there, where packets of opus would run together. `is_apart`: each
     channel comes by itself.
     """
 
     samples: int
     spool_bytes: int = 0
+    disk: Disk | None = None
     is_apart: bool = False
 
 
@@ -69,7 +70,7 @@ class Stream:
         self.lane = lane
         self.buffer_max = room.samples
         frame_bytes = 1 if audio.is_compressed else audio.frame_bytes
-        self.spool = Spool(room.spool_bytes, frame_bytes) if room.spool_bytes else None
+        self.spool = Spool(room.spool_bytes, frame_bytes, room.disk) if room.disk else None
         # what has happened
         self.arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS_MAX)
         self.decided: dict[tuple[int, int], float] = {}  # (channel, utterance): when it ended
