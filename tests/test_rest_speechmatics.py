@@ -170,6 +170,27 @@ def test_a_wrong_config_is_refused(sm: Api, config: Any, error: str, detail: str
     assert detail in answer.json()["detail"]
 
 
+def test_the_config_may_be_a_file(sm: Api) -> None:
+    data = ("hello.wav", HELLO.read_bytes())
+    config = ("config.json", b"\xef\xbb\xbf" + json.dumps(CONFIG).encode(), "application/json")
+    answer = sm.http.post("/v2/jobs", files={"data_file": data, "config": config})
+    assert answer.status_code == 201, answer.text
+    for wrong, why in ((b"\xff", "config: is not UTF-8"), (b" " * (1 << 20) + b"{}", "is longer")):
+        files = {"data_file": data, "config": ("config.json", wrong)}
+        answer = sm.http.post("/v2/jobs", files=files)
+        assert answer.status_code in (400, 413)
+        assert why in answer.json()["detail"]
+
+
+def test_expressions_are_refused_before_they_cost_anything(sm: Api) -> None:
+    for wanted in (f"/{'(?:' * 330}/", f"/{'a' * 998}/"):
+        rules = {"replacements": [{"from": wanted, "to": ""}] * 21}
+        config = {"language": "en", "transcript_filtering_config": rules}
+        answer = sm.submit(config={**CONFIG, "transcription_config": config})
+        assert answer.status_code == 400, answer.text
+        assert "transcript_filtering_config.replacements" in answer.json()["detail"]
+
+
 def test_audio_is_needed_once(sm: Api) -> None:
     form = {"config": (None, json.dumps(CONFIG))}
     refused = sm.refused("POST", "", 400, files=form)

@@ -31,12 +31,14 @@ LINGER_SECONDS: Final = 3.0
 @dataclass(frozen=True, slots=True)
 class Part:
     """Of a form: the field that holds the file, whether there must be one, its size where that is
-    less than the server's, and that of each other field."""
+    less than the server's, and that of each other field. `texts` are those that may come as files
+    as well, as curl sends what is given as @name."""
 
     name: str = "file"
     is_needed: bool = True
     bytes_max: int | None = None
     field_bytes_max: int = FIELD_BYTES_MAX
+    texts: tuple[str, ...] = ()
 
 
 FILE: Final = Part()
@@ -244,7 +246,7 @@ async def _form(
     parser = MultiPartParser(
         request.headers,
         chunks,
-        max_files=1,
+        max_files=1 + len(part.texts),
         max_fields=FIELDS_MAX,
         max_part_size=part.field_bytes_max,
     )
@@ -253,8 +255,9 @@ async def _form(
     except MultiPartException as error:
         raise BadMessage(f"the form cannot be read: {error.message}") from error
     try:
-        files = [(name, v) for name, v in form.multi_items() if isinstance(v, UploadFile)]
-        fields = [(name, v) for name, v in form.multi_items() if isinstance(v, str)]
+        items = [(name, await _as_field(name, v, part)) for name, v in form.multi_items()]
+        files = [(name, v) for name, v in items if isinstance(v, UploadFile)]
+        fields = [(name, v) for name, v in items if isinstance(v, str)]
         if not files and not part.is_needed:
             yield Upload(BytesIO(), fields, is_given=False)
             return
@@ -268,3 +271,15 @@ async def _form(
         yield Upload(file.file, fields, (file.content_type or "").lower(), file.filename or "")
     finally:
         await form.close()
+
+
+async def _as_field(name: str, value: UploadFile | str, part: Part) -> UploadFile | str:
+    if isinstance(value, str) or name not in part.texts:
+        return value
+    if (value.size or 0) > part.field_bytes_max:
+        text = f"{name}: is longer than {part.field_bytes_max} bytes"
+        raise TooLarge(text, field=name)
+    try:
+        return (await value.read()).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadMessage(f"{name}: is not UTF-8", field=name) from error

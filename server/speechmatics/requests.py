@@ -13,7 +13,7 @@ from server.validation import bad_message
 from streaming.errors import BadMessage
 from streaming.options import Options
 
-DATA: Final = Part("data_file", is_needed=False, field_bytes_max=1 << 20)
+DATA: Final = Part("data_file", is_needed=False, field_bytes_max=1 << 20, texts=("config",))
 LIST_MAX: Final = 100
 
 Form = Literal["json-v2", "txt", "srt"]
