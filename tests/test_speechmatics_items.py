@@ -8,7 +8,7 @@ from server.speechmatics.config import TranscriptionConfig
 from server.speechmatics.items import Item, Turn, editor
 from server.speechmatics.locales import speller
 from server.speechmatics.render import text_of
-from server.speechmatics.replacements import Replacements
+from server.speechmatics.replacements import Patience, Replacements
 from streaming.errors import BadMessage
 from streaming.events import SAMPLE_RATE, Final, Reason, Word
 
@@ -169,6 +169,14 @@ def test_an_expression_that_is_none() -> None:
 def test_an_expression_that_would_take_for_ever_is_stopped() -> None:
     with pytest.raises(BadMessage, match="takes too long"):
         Replacements([(r"/^(\w|\w\w|a)*$/", "")]).find(["a" * 60 + "!"])
+
+
+def test_many_expressions_may_look_at_the_same_words_for_hours() -> None:
+    rules = [(rf"/\b{letter}+(ing|s)?\b/i", "") for letter in "bcdefghjklmnopqrstuvwxyz"]
+    found = Replacements(rules, Patience(0.25, 0.05))
+    words = ["the", "same", "words", "time", "and", "again"]
+    for _ in range(1000):
+        assert found.find(words) == []
 
 
 # ---- locales

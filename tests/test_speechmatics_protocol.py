@@ -83,6 +83,10 @@ def test_bad_audio_formats_are_named(given: Fields, reason: str) -> None:
     assert reason in told
 
 
+LONG = f"/{'a' * 998}/"
+NESTED = f"/{'(?:' * 330}/"
+
+
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
@@ -100,6 +104,15 @@ def test_bad_audio_formats_are_named(given: Fields, reason: str) -> None:
             {"transcript_filtering_config": {"replacements": [{"from": "/(/", "to": ""}]}},
             "is not a regular expression",
         ),
+        (
+            {"transcript_filtering_config": {"replacements": [{"from": NESTED, "to": ""}]}},
+            "is not a regular expression",
+        ),
+        (
+            {"transcript_filtering_config": {"replacements": [{"from": LONG, "to": ""}] * 21}},
+            "longer than 20000 characters",
+        ),
+        ({"additional_vocab": ["half \ud800"]}, "additional_vocab.0.content"),
         ({"audio_filtering_config": {"volume_threshold": 101}}, "0 to 100"),
     ],
 )

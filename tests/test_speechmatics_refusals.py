@@ -1,6 +1,7 @@
 """Speechmatics' real-time protocol, message by message: channels, and what is wrong."""
 
 import base64
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,7 @@ def test_the_last_channel_that_ends_ends_the_stream() -> None:
     found = started(**CHANNELS)
     end = {"message": "EndOfChannel", "last_seq_no": 0}
     assert say(found, end | {"channel": "customer"}) == [Stop(1)]
+    assert say(found, end | {"channel": "customer"}) == []
     (warning,) = replies(say(found, channel_audio("customer", b"\x00\x00")))
     assert warning["type"] == "add_audio_after_eos"
     assert say(found, end | {"channel": "agent"}) == [Stop(reads_on=True)]
@@ -108,6 +110,7 @@ def test_bad_messages(message: Fields, kind: str, reason: str) -> None:
     [
         (channel_audio("boss", b""), "invalid_message", "allowed: agent, customer"),
         ({**channel_audio("agent", b""), "data": "%"}, "invalid_message", "is not base64"),
+        ({**channel_audio("agent", b""), "data": "é"}, "invalid_message", "is not base64"),
         ({"message": "AddChannelAudio"}, "invalid_message", "channel: is missing"),
         (b"\x00\x00", "protocol_error", "send AddChannelAudio"),
     ],
@@ -125,6 +128,14 @@ def test_nothing_else_is_accepted_before_the_start(message: Fields | bytes) -> N
     kind, reason = refused(wire(), message)
     assert kind == "protocol_error"
     assert "before StartRecognition" in reason
+
+
+def test_what_is_nested_too_deeply_is_refused() -> None:
+    nested: Any = []
+    for _ in range(300):
+        nested = [nested]
+    kind, reason = refused(wire(), start_message(ctrl=nested))
+    assert (kind, "nested more than" in reason) == ("invalid_message", True)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "\u0000", "1"])

@@ -166,6 +166,8 @@ class Speechmatics:
         return labels.index(label)
 
     def _end_channel(self, number: int) -> Iterable[Command]:
+        if self.channels[number].is_ended:
+            return []
         self.channels[number].is_ended = True
         if all(channel.is_ended for channel in self.channels):
             return self._end()

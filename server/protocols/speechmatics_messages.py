@@ -1,7 +1,6 @@
 """What a client of Speechmatics' real-time API says, but for its configuration."""
 
 import base64
-import binascii
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -56,7 +55,7 @@ def decoded(text: str) -> bytes:
     """Raises Unknown."""
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise Unknown("data: is not base64", field="data") from error
 
 

@@ -17,6 +17,7 @@ from streaming.options import Options
 
 TERM_WORDS_MAX: Final = 6
 TERM_LENGTH_MAX: Final = 4000
+DEPTH_MAX: Final = 100
 # Which belong to the connection, or to what is sent.
 OWN_HEADERS: Final = ("host", "connection", "content-length", "content-type", "transfer-encoding")
 
@@ -38,7 +39,7 @@ def _as_term(value: object) -> object:
 
 
 class Term(Given):
-    content: str
+    content: Annotated[str, Field(min_length=0)]  # pydantic then refuses half characters
     sounds_like: list[str] = Field(default_factory=list)
 
 
@@ -299,13 +300,17 @@ def check(config: TranscriptionConfig) -> None:
         raise BadMessage(message, field="transcription_config.model")
 
 
-def without_null(value: Any) -> Any:
-    """What is null is as if it were not there. Raises BadMessage for text that not every database
-    can keep."""
+def without_null(value: Any, depth: int = 0) -> Any:
+    """What is null is as if it were not there. Raises BadMessage for what is nested too deeply, and
+    for text that not every database can keep."""
+    if depth > DEPTH_MAX:
+        raise BadMessage(f"the config is nested more than {DEPTH_MAX} times")
     if isinstance(value, dict):
-        return {without_null(k): without_null(v) for k, v in value.items() if v is not None}
+        return {
+            without_null(k): without_null(v, depth + 1) for k, v in value.items() if v is not None
+        }
     if isinstance(value, list):
-        return [without_null(item) for item in value]
+        return [without_null(item, depth + 1) for item in value]
     if isinstance(value, str) and "\0" in value:
         raise BadMessage("the config has a null character in it")
     return value

@@ -11,7 +11,7 @@ from server.lexicon import disfluencies, profanity
 from server.speechmatics.config import TranscriptionConfig, vocabulary
 from server.speechmatics.languages import theirs_of
 from server.speechmatics.locales import Speller, speller
-from server.speechmatics.replacements import Replacements
+from server.speechmatics.replacements import FOR_A_FILE, Patience, Replacements
 from server.spoken import ENDS, MARKS, Said, Spellings, ends_sentence, joined, without
 from streaming.events import Final as FinalEvent
 from streaming.events import Partial
@@ -117,13 +117,13 @@ class Editor:
         return found
 
 
-def editor(config: TranscriptionConfig) -> Editor:
+def editor(config: TranscriptionConfig, patience: Patience = FOR_A_FILE) -> Editor:
     """Raises BadMessage for a replacement that is no expression."""
     filtering = config.filtering
     terms, _ = vocabulary(config)
     return Editor(
         Spellings((heard, term.content) for term in terms for heard in term.sounds_like),
-        Replacements((rule.from_, rule.to) for rule in filtering.replacements),
+        Replacements(((rule.from_, rule.to) for rule in filtering.replacements), patience),
         filtering.remove_disfluencies,
         config.permitted_marks,
         speller(config.output_locale) if config.output_locale else None,

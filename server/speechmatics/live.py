@@ -17,6 +17,7 @@ from server.speechmatics.config import (
 from server.speechmatics.items import Editor, editor
 from server.speechmatics.languages import AUTO, Choice, choose, theirs_of
 from server.speechmatics.plan import asked_of, terms_of
+from server.speechmatics.replacements import FOR_A_STREAM
 from server.validation import bad_message
 from streaming.errors import BadMessage
 from streaming.options import CHANNELS_MAX, RATE_MAX, RATE_MIN, EndpointingOptions, SessionOptions
@@ -100,7 +101,7 @@ def start(
     return LivePlan(
         config,
         choice,
-        editor(config),
+        editor(config, FOR_A_STREAM),
         _format(asked.audio_format, max(len(labels), 1)),
         _changed(base, config, defaults.endpointing),
         labels,

@@ -13,11 +13,29 @@ from typing import Any, Final
 
 from streaming.errors import BadMessage
 
-SECONDS_MAX: Final = 0.25  # for one expression and word: some expressions would take for ever
-ALL_SECONDS_MAX: Final = 10.0  # for all expressions and words of a recording
+LENGTH_MAX: Final = 20_000  # of all expressions: it takes time to prepare them
+KNOWN_MAX: Final = 10_000  # words
 FIELD: Final = "transcription_config.transcript_filtering_config.replacements"
 DELIMITED: Final = re.compile(r"/(.+)/([dgimsuvy]*)", re.DOTALL)
 REFERENCE: Final = re.compile(r"\$(\$|&|\d{1,2}|<[^>]+>)")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long expressions may take, in seconds of the processor: some would take for ever.
+
+    `one`: for one expression and word. `all`: for all of them and all words; `share` of the time
+    that passes is added to it.
+    """
+
+    one: float = 0.25
+    all: float = 10.0
+    share: float = 0.0
+
+
+FOR_A_FILE: Final = Patience()
+# Everybody's streams wait meanwhile.
+FOR_A_STREAM: Final = Patience(0.05, 1.0, 0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +50,21 @@ class Rewritten:
 class Replacements:
     """Raises BadMessage for an expression that is none."""
 
-    def __init__(self, rules: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, rules: Iterable[tuple[str, str]], patience: Patience = FOR_A_FILE) -> None:
         """Pairs of `from` and `to`; of two plain rules for the same words the first counts."""
+        self.patience = patience
+        self.began = time.monotonic()
         self.by_first: dict[str, list[tuple[tuple[str, ...], str]]] = {}
         self.expressions: list[tuple[Any, str]] = []
         self.seconds = 0.0  # spent on expressions
+        self.known: dict[str, str | None] = {}  # by word, what is written instead
+        length = 0
         for wanted, to in rules:
             if (found := DELIMITED.fullmatch(wanted)) is not None:
+                length += len(wanted)
+                if length > LENGTH_MAX:
+                    text = f"{FIELD}: the expressions are longer than {LENGTH_MAX} characters"
+                    raise BadMessage(text, field=FIELD)
                 self.expressions.append((_compiled(wanted, *found.groups()), to))
             elif words := tuple(wanted.split()):
                 self.by_first.setdefault(words[0], []).append((words, to))
@@ -67,25 +93,38 @@ class Replacements:
         return None
 
     def _matched(self, word: str, at: int) -> Rewritten | None:
-        began = time.monotonic()
+        if word not in self.known:
+            if len(self.known) >= KNOWN_MAX:
+                self.known.clear()
+            self.known[word] = self._rewritten(word)
+        text = self.known[word]
+        return Rewritten(at, at + 1, text) if text is not None else None
+
+    def _rewritten(self, word: str) -> str | None:
+        began = time.thread_time()
         try:
             for expression, to in self.expressions:
                 # Others run meanwhile: `concurrent` lets go of the interpreter's lock.
                 text, count = expression.subn(
                     lambda match, to=to: _expanded(match, to),
                     word,
-                    timeout=SECONDS_MAX,
+                    timeout=self.patience.one,
                     concurrent=True,
                 )
                 if count:
-                    return Rewritten(at, at + 1, text)
+                    return str(text)
         except TimeoutError as error:
             message = f"{FIELD}: /{expression.pattern[:60]}/ takes too long"
             raise BadMessage(message, field=FIELD) from error
-        self.seconds += time.monotonic() - began
-        if self.seconds > ALL_SECONDS_MAX:
+        finally:
+            self.seconds += time.thread_time() - began
+        if self.seconds > self._seconds_max():
             raise BadMessage(f"{FIELD}: the expressions take too long", field=FIELD)
         return None
+
+    def _seconds_max(self) -> float:
+        patience = self.patience
+        return patience.all + patience.share * (time.monotonic() - self.began)
 
 
 def _compiled(wanted: str, pattern: str, flags: str) -> Any:
@@ -97,7 +136,7 @@ def _compiled(wanted: str, pattern: str, flags: str) -> Any:
         chosen |= flag if letter in flags else 0
     try:
         return regex.compile(pattern, chosen)
-    except regex.error as error:
+    except (regex.error, RecursionError) as error:
         message = f"{FIELD}: {wanted[:60]!r} is not a regular expression: {error}"
         raise BadMessage(message, field=FIELD) from error
 
