@@ -229,14 +229,16 @@ def admission_figure(content: Content) -> list[Finding]:
 
 
 def silent(content: Content) -> list[Finding]:
-    case = content["cases"]["silence"]
-    cores = case["server_cpu_cores"]
+    """Digital silence, which the VAD need not score, and quiet noise, which it does."""
     return [
         Finding(
-            f"{content['streams']} silent streams: {number(100 * cores, '% of a core', 1)}, "
-            f"{number(case['server_mb_more'], 'MB')} more",
+            f"{content['streams']} silent streams, {content['says'][name]}: "
+            f"{number(100 * cores, '% of a core', 1)}, {number(case['server_mb_more'], 'MB')} more",
             cores < SILENT_CORES_MAX,
         )
+        for name in ("silence", "noise")
+        for case in [content["cases"][name]]
+        for cores in [case["server_cpu_cores"]]
     ]
 
 
