@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 
 from batch import vad_network
 from batch.vad_network import STATE
@@ -75,6 +76,14 @@ class Vad:
             for i, found in zip(at, scores.T, strict=True):
                 out[i] = found
         return out
+
+    def shrink(self) -> None:
+        """Give back what large batches took. Called from the VAD's thread."""
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        state = np.zeros((1, 1, STATE), np.float32)
+        windows = np.zeros((1, 1, CONTEXT + HOP), np.int16)
+        self.session.run(None, {"windows": windows, "hidden": state, "cell": state}, options)
 
     def _grow(self) -> None:
         kept = (self.hidden, self.cell, self.context, self.quiet, self.last)

@@ -144,3 +144,15 @@ def test_a_new_stream_does_not_inherit_silence(speech: list[Recording]) -> None:
     )
     vad.remove(row)
     np.testing.assert_array_equal(score(vad, [vad.add()], [audio])[0], fresh)
+
+
+def test_giving_back_memory_changes_nothing(speech: list[Recording]) -> None:
+    audio = hops(speech[0])
+    vad, plain = Vad(), Vad()
+    row, other = vad.add(), plain.add()
+    half = len(audio) // HOP // 2 * HOP
+    first = score(vad, [row], [audio[:half]])[0]
+    vad.shrink()
+    second = score(vad, [row], [audio[half:]])[0]
+    expected = score(plain, [other], [audio])[0]
+    np.testing.assert_array_equal(np.concatenate([first, second]), expected)
