@@ -215,10 +215,18 @@ async def test_a_message_over_the_bound_in_fragments_closes_the_socket(url: str)
 
 async def test_a_large_text_within_the_bound_is_answered(url: str) -> None:
     async with connected(url) as client:
-        await client.socket.send(json.dumps({"type": "start", "prompt": "a" * 7 * MIB}))
+        await client.socket.send(json.dumps({"type": "start", "prompt": "a" * (MIB // 5)}))
         await client.closed()
     assert (client.error["field"], client.close_code) == ("prompt", 4400)
     assert len(client.error["message"]) < 1000
+
+
+async def test_a_larger_text_is_refused_unread(url: str) -> None:
+    async with connected(url) as client:
+        await client.socket.send(json.dumps({"type": "start", "prompt": "a" * 7 * MIB}))
+        await client.closed()
+    assert client.close_code == 4400
+    assert "262144" in client.error["message"] + client.error.get("allowed", "")
 
 
 async def test_text_that_is_not_utf8_closes_the_socket(url: str) -> None:
