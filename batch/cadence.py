@@ -1,8 +1,9 @@
 """How often partials come: as often as the machine can, and no oftener. Pure.
 
-Partials of all speaking streams may fill `load_target` of the decode lanes' time. With n streams
-speaking and a partial costing c seconds of a lane, each stream's interval is n·c / (target·lanes):
-short for a lone speaker, stretching smoothly as streams are added, long before a final is late.
+Partials of all speaking streams may fill `load_target` of the decode lanes' time, less what the
+event loop and the VAD take of the same processor. With n streams speaking and a partial costing c
+seconds of a lane, each stream's interval is n·c / (target·lanes): short for a lone speaker,
+stretching smoothly as streams are added, long before a final is late.
 """
 
 from batch.options import EngineOptions
@@ -14,6 +15,7 @@ FULL_SECONDS_MAX = 0.3
 FULL_RATE = 0.5  # finals of one speaking stream in a second, those made in vain included
 FULL_SHARE = 0.25  # of the lanes' time that full windows may take
 SOON = 0.5
+TARGET_MIN = 0.3
 
 
 class Cadence:
@@ -21,6 +23,7 @@ class Cadence:
         self.options = options
         self.lanes = lanes
         self.cost = 0.0  # seconds of a lane for one partial, smoothed
+        self.front = 0.0  # part of the lanes' processor that the event loop and the VAD take
         self.asked: dict[int, float] = {}  # when a stream last asked for a partial
 
     def ask(self, stream: int, now: float) -> None:
@@ -48,8 +51,14 @@ class Cadence:
         streams = max(len(self.asked), 1)
         return SOON + shared * max(1 - self.lanes / streams, 0.0)
 
+    def share(self) -> int:
+        """Requests of a batch, at most: a lane's part of the streams. One lane that takes more
+        leaves the other ones idle, and its streams wait longer."""
+        return -(-max(len(self.asked), 1) // self.lanes)
+
     def interval(self, now: float) -> float:
         """Seconds between two partials of a stream."""
-        wanted = self.speaking(now) * self.cost / (self.options.load_target * self.lanes)
+        target = max(self.options.load_target - self.front, TARGET_MIN)
+        wanted = self.speaking(now) * self.cost / (target * self.lanes)
         low, high = self.options.partial_ms_min / 1000, self.options.partial_ms_max / 1000
         return min(max(wanted, low), high)

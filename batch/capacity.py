@@ -46,6 +46,7 @@ class Capacity:
         self.stream_seconds = 0.0
         self.spoken = 0.0
         self.front = 0.0
+        self.seconds = 0.0
         self.hypotheses = 0.0
         self.batches = 0.0
         self.decoding = 0.0
@@ -56,12 +57,18 @@ class Capacity:
         kept = 0.5 ** (use.seconds / HALF_LIFE_SECONDS)
         self.stream_seconds = kept * self.stream_seconds + use.streams * use.seconds
         self.spoken = kept * self.spoken + use.speaking * use.seconds
+        self.seconds = kept * self.seconds + use.seconds
         self.front = kept * self.front + (use.front if use.streams else 0.0)
         self.hypotheses = kept * self.hypotheses + use.hypotheses
         self.batches = kept * self.batches + use.batches
         self.decoding = kept * self.decoding + (use.decoding if use.hypotheses else 0.0)
         self.lane_seconds = kept * self.lane_seconds + use.lane_seconds
         self.others = kept * self.others + (1 - kept) * use.others / use.seconds
+
+    @property
+    def front_share(self) -> float:
+        """Part of the processor's time that the event loop and the VAD take."""
+        return self.front / (self.seconds * self.cores) if self.seconds else 0.0
 
     @property
     def streams(self) -> int:

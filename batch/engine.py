@@ -288,8 +288,11 @@ class Engine:
     async def decode_forever(self) -> None:
         while True:
             now = time.monotonic()
+            if self.backend.info.device == "cpu":
+                self.cadence.front = self.capacity.front_share
             self.scheduler.interval = self.cadence.interval(now)
             self.scheduler.soon = self.cadence.soon(self.backend.cost.shared)
+            self.scheduler.share = self.cadence.share()
             while len(self.running) < self.backend.lanes:
                 free = self.backend.lanes - len(self.running)
                 batch = self.scheduler.next_batch(now, self._files_allowed(), free)

@@ -56,14 +56,15 @@ class EngineOptions(Options):
     """Least time between two partials of a stream, in ms, however idle the machine is."""
     partial_ms_max: Annotated[int, Field(ge=100, le=10_000)] = 1000
     """The interval to which partials stretch under load, in ms."""
-    crowded_ms: Annotated[int, Field(ge=100, le=10_000)] = 550
+    crowded_ms: Annotated[int, Field(ge=100, le=10_000)] = 640
     """The server is full when partials of all streams would come only as often as this, in ms."""
     speaking_share_min: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Part of the streams that may speak at a time, at least, however quiet it has been."""
     admit_by_load: bool = True
     """Refuse new streams when no more fit, by what the open ones cost."""
-    load_target: Annotated[float, Field(gt=0, le=1)] = 0.7
-    """Part of the decode lanes' time that partials may fill."""
+    load_target: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Part of the decode lanes' time that partials may fill; on a CPU less what receiving and the
+    VAD take of it."""
     buffer_seconds_max: Annotated[float, Field(ge=5, le=600)] = 60.0
     """Audio a stream may hold in memory untranscribed before we stop reading from its sender."""
     spool_bytes_max: Annotated[int, Field(ge=0)] = 256 << 20

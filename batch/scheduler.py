@@ -47,6 +47,7 @@ class Scheduler:
         self.aged_at = -file_age_seconds_max
         self.interval = 0.0  # seconds between two partials of a stream
         self.soon = 0.5  # of an interval: a partial due within it joins a batch made up anyhow
+        self.share = batch_max  # live requests of a batch, at most, but for finals
         self.finals: deque[Waiting] = deque()
         self.early: OrderedDict[int, Waiting] = OrderedDict()  # by stream, oldest first
         self.partials: OrderedDict[int, Waiting] = OrderedDict()
@@ -85,6 +86,9 @@ class Scheduler:
         aged = self._aged(now)
         chosen = self._choose(now, files, self.batch_max * lanes, aged)
         chosen = chosen[: -(-len(chosen) // lanes)]
+        if chosen and chosen[0].decode.kind is not Kind.FILE:
+            finals = sum(waiting.decode.kind is Kind.FINAL for waiting in chosen)
+            chosen = chosen[: max(self.share, finals)]
         for waiting in chosen:
             if waiting is aged:
                 self.aged_at = now

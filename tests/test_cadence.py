@@ -1,3 +1,5 @@
+import pytest
+
 from batch.cadence import Cadence
 from batch.options import EngineOptions
 
@@ -23,6 +25,24 @@ def test_the_interval_stretches_in_proportion_to_the_streams() -> None:
     pace.ran(0.010, 1)
     assert speak(pace, 20, 0.0) == 0.2
     assert speak(pace, 40, 0.0) == 0.4
+
+
+def test_what_the_front_takes_of_the_processor_is_not_planned_for_partials() -> None:
+    pace = cadence()
+    pace.ran(0.010, 1)
+    pace.front = 0.1
+    assert speak(pace, 20, 0.0) == pytest.approx(0.25)
+    pace.front = 0.9
+    assert speak(pace, 20, 0.0) == pytest.approx(1 / 3)
+
+
+def test_a_batch_is_at_most_one_lanes_part_of_the_streams() -> None:
+    pace = cadence()
+    assert pace.share() == 1
+    speak(pace, 7, 0.0)
+    assert pace.share() == 4
+    speak(pace, 8, 0.0)
+    assert pace.share() == 4
 
 
 def test_it_stretches_no_further_than_the_bound() -> None:

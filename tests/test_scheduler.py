@@ -231,3 +231,15 @@ def test_what_may_become_the_final_does_not_wait_for_a_partial_of_its_stream() -
     assert streams(queue) == []
     queue.done(early.decode)
     assert [w.decode.serial for w in queue.next_batch(0, 8)] == [4]
+
+
+def test_hypotheses_of_a_batch_are_limited_to_a_lanes_share_and_finals_are_not() -> None:
+    queue = scheduler()
+    queue.share = 2
+    for stream in range(1, 6):
+        queue.add(request(stream), 0)
+    assert streams(queue) == [1, 2]
+    for stream in range(11, 15):
+        queue.add(request(stream, Kind.FINAL), 0)
+    assert streams(queue) == [11, 12, 13, 14]
+    assert streams(queue) == [3, 4]
