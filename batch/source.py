@@ -2,6 +2,8 @@
 what the client says."""
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +14,8 @@ from streaming.audio import AudioDecoder, Pcm
 from streaming.errors import TranscriptionError
 from streaming.options import AudioFormat
 from streaming.session import Session
+
+ARRIVALS_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class Source:
         self.is_closed = False
         self.bytes_per_second = 0
         self.gate = LiveGate()
+        self.arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS_MAX)  # ends of pieces, when
         self.decoder: AudioDecoder | OpusDecoder | None = None
         self.container: LiveContainer | None = None
         if audio.is_container:
@@ -72,6 +77,22 @@ class Source:
         elif self.decoder is not None:
             self.let_in()
             self._hear(self.decoder.feed(data))
+
+    def arrived(self) -> None:
+        """What the sessions have got by now is there."""
+        buffer = self.sessions[0].buffer
+        self.arrivals.append((buffer.end, time.monotonic()))
+        while self.arrivals[0][0] < buffer.start:  # nobody will ask for it
+            self.arrivals.popleft()
+
+    def arrival(self, position: int) -> float:
+        """When the sample before `position` came."""
+        found = time.monotonic()
+        for end, at in reversed(self.arrivals):
+            if end < position:
+                break
+            found = at
+        return found
 
     def collect(self, samples: int) -> None:
         """From now on, decode audio in pieces of about so many samples at 16 kHz; 0 as it comes."""

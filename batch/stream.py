@@ -1,7 +1,6 @@
 """The handle that a connection or a file job holds: one format, one session for each channel."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
@@ -19,7 +18,6 @@ from streaming.events import Done, Event, Final, Marked, Partial, Warned
 from streaming.options import AudioFormat, SessionOptions
 from streaming.session import Session
 
-ARRIVALS_MAX = 4096
 MARKERS_MAX = 100
 
 
@@ -72,7 +70,6 @@ class Stream:
         frame_bytes = 1 if audio.is_compressed else audio.frame_bytes
         self.spool = Spool(room.spool_bytes, frame_bytes, room.disk) if room.disk else None
         # what has happened
-        self.arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS_MAX)
         self.decided: dict[tuple[int, int], float] = {}  # (channel, utterance): when it ended
         self.markers: dict[str, tuple[str, int]] = {}  # ours: the client's, channels to come
         self.marks = 0
@@ -276,10 +273,7 @@ class Stream:
             session.feed(pcm[:, channel])
         if self._buffers_full():
             source.hold()
-        buffer = self.sessions[0].buffer
-        self.arrivals.append((buffer.end, time.monotonic()))
-        while self.arrivals[0][0] < buffer.start:  # nobody will ask for it
-            self.arrivals.popleft()
+        source.arrived()
         self.owner.fed(self)
 
     def _end(self, source: Source) -> None:
@@ -320,7 +314,8 @@ class Stream:
                 del self.markers[ours]
                 event = replace(event, marker=marker)
             case Partial():
-                event = replace(event, lag_ms=self._ms_since(self._arrival(event.end), now))
+                arrival = self._source(session).arrival(event.end)
+                event = replace(event, lag_ms=self._ms_since(arrival, now))
             case Final():
                 key = (event.channel, event.utterance)
                 event = replace(event, lag_ms=self._ms_since(self.decided.pop(key, now), now))
@@ -342,18 +337,12 @@ class Stream:
         self.events.append(event)
         self.told.set()
 
+    def _source(self, session: Session) -> Source:
+        return self.sources[session.terms.channel if len(self.sources) > 1 else 0]
+
     @staticmethod
     def _ms_since(then: float, now: float) -> float:
         return round((now - then) * 1000, 1)
-
-    def _arrival(self, position: int) -> float:
-        """When the sample before `position` arrived."""
-        found = time.monotonic()
-        for end, at in reversed(self.arrivals):
-            if end < position:
-                break
-            found = at
-        return found
 
     def _owes_error(self) -> bool:
         return self.error is not None and not self.is_told

@@ -1,5 +1,6 @@
 """Streams whose sender is read on, and those whose channels come apart."""
 
+import asyncio
 import io
 
 import numpy as np
@@ -11,12 +12,12 @@ from batch.engine import Engine
 from batch.options import EngineOptions
 from batch.volume import PIECE, LiveGate
 from streaming.errors import BadAudio
-from streaming.events import Done, Final, Marked, join
+from streaming.events import Done, Final, Marked, Partial, join
 from streaming.options import AudioFormat
 from tests.conftest import Recording
 from tests.encodings import samples
 from tests.sounds import media
-from tests.test_stream import ENGLISH, read, text
+from tests.test_stream import ENGLISH, SECONDS_MAX, read, text
 
 HELLO, DESK = 0, 10
 
@@ -76,6 +77,21 @@ async def test_channels_that_come_apart(engine: Engine, speech: list[Recording])
     assert isinstance(done, Done)
     received = [account.received for account in done.accounts]
     assert received == [len(speech[n].pcm) // 2 for n in (HELLO, DESK)]
+
+
+async def test_the_lag_of_a_channel_is_since_its_own_audio_came(
+    engine: Engine, speech: list[Recording]
+) -> None:
+    stream = engine.open(AudioFormat(channels=2), ENGLISH, is_apart=True)
+    pcm = speech[DESK].pcm
+    stream.feed(pcm[: len(pcm) // 4 * 2], 1)  # nothing comes in the other one
+    async with asyncio.timeout(SECONDS_MAX):
+        partials = (event async for event in stream if isinstance(event, Partial))
+        partial = await anext(partials)
+    assert partial.channel == 1
+    assert partial.lag_ms > 0
+    stream.close()
+    await read(stream)
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "ogg", "matroska"])
