@@ -22,6 +22,7 @@ AHEAD_SECONDS_MAX: Final = 24 * 3600  # no gap is longer
 EARLY_SECONDS_MAX: Final = 60
 EPOCH_SECONDS: Final = 60  # who begins later than this does not count from the call's beginning
 MISPLACED_MAX: Final = 10  # chunks in a row: then it is the clock that has been set
+WAITING_MAX: Final = 64  # pieces that wait for what is missing before them
 SLICE_SECONDS: Final = 1  # of what is let go at once: a long gap does not fill the memory
 SILENCE: Final = {"mulaw": b"\xff", "alaw": b"\xd5", "pcm_s16le": b"\0\0"}
 
@@ -113,8 +114,9 @@ class Placement:
     def ready(self) -> Iterator[bytes]:
         """What need not wait any longer, in slices, each to be asked for when there is room."""
         at = self.start
+        can_wait = len(self.pieces) <= WAITING_MAX
         for start, data in self.pieces:
-            if start > at + self.snap and self.end - at <= self.hold:
+            if can_wait and start > at + self.snap and self.end - at <= self.hold:
                 break
             at = max(at, start + len(data) // self.width)
         return self._let_go(at)

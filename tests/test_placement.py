@@ -2,7 +2,7 @@
 
 import pytest
 
-from streaming.placement import HOLD_MS, MISPLACED_MAX, Mended, Placement, Timeline
+from streaming.placement import HOLD_MS, MISPLACED_MAX, WAITING_MAX, Mended, Placement, Timeline
 
 RATE = 8000
 CHUNK = 160
@@ -165,3 +165,11 @@ def test_silence_is_that_of_the_encoding(encoding: str, quiet: bytes) -> None:
     track = placement(encoding)
     track.put(quiet, 100)
     assert b"".join(track.rest()) == quiet * 101
+
+
+def test_pieces_that_wait_have_a_bound() -> None:
+    track = placement()
+    for length in range(1, 4 * WAITING_MAX):  # all in one place, each a little longer
+        track.put(bytes(length), CHUNK)
+        list(track.ready())
+        assert len(track.pieces) <= WAITING_MAX
