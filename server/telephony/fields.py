@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from uuid import uuid4
 
+from server.protocols import messages
+from server.protocols.base import Message
 from server.telephony.bridge import ID_LENGTH_MAX, METADATA_LENGTH_MAX
 from streaming.errors import BadMessage
 from streaming.options import RATE_MAX, RATE_MIN, SessionOptions
@@ -13,6 +15,16 @@ from streaming.options import RATE_MAX, RATE_MIN, SessionOptions
 RATE_DIGITS_MAX: Final = 6
 LANGUAGE: Final = re.compile("auto|[a-z]{2,3}")
 IDS: Final = ("call_id", "callSid", "call_sid", "uuid", "conversation_uuid", "channel_id")
+
+
+def read(message: Message) -> dict[str, Any]:
+    """The fields of a JSON object; none of any other message."""
+    if isinstance(message, bytes):
+        return {}
+    try:
+        return messages.read(message)
+    except BadMessage:
+        return {}
 
 
 def wrong(field: str, allowed: str) -> BadMessage:

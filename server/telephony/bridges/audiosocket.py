@@ -5,12 +5,13 @@ https://docs.asterisk.org/Configuration/Channel-Drivers/AudioSocket/. A message 
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import numpy as np
 
 from server.protocols.base import Audio, Command, Handshake, Message, Start, Stop
 from server.telephony.bridge import Call, Digit, Heard
+from server.telephony.samples import Pauses
 from streaming.audio import FULL_SCALE, PCM_16, AudioDecoder, Pcm
 from streaming.errors import BadMessage, TranscriptionError
 from streaming.events import SAMPLE_RATE, Event
@@ -29,6 +30,7 @@ RATES: Final = {
     0x17: 96_000,
     0x18: 192_000,
 }
+AUDIO: Final = AudioFormat(encoding="pcm_s16le", sample_rate=SAMPLE_RATE)  # as we pass it on
 FRAME_SECONDS: Final = 0.02
 # Any other kind or length, and any frame in pieces, makes Asterisk end the call.
 SILENCE: Final = b"\x10" + (320).to_bytes(2) + bytes(320)
@@ -47,6 +49,7 @@ class AudioSocket:
         self.sent = 0  # frames of silence
         self.kind = 0  # of the audio that came last
         self.decoder: AudioDecoder | None = None
+        self.pauses = Pauses(AUDIO)
         self.ignored = 0
 
     # ---- in
@@ -71,22 +74,30 @@ class AudioSocket:
     def _start(self, kind: int, payload: bytes) -> Start:
         if kind != IDENTITY or len(payload) != 16:
             raise BadMessage(f"a frame of kind {kind:#04x} before the call's UUID", field="kind")
-        self.call = Call(str(UUID(bytes=payload)), "audiosocket", ("caller",))
+        # All zeros name no call, and whoever reads would read those of everybody who sent them.
+        call = UUID(bytes=payload) if any(payload) else uuid4()
+        self.call = Call(str(call), "audiosocket", ("caller",))
         self.began = self.clock()
-        audio = AudioFormat(encoding="pcm_s16le", sample_rate=SAMPLE_RATE)
-        return Start(audio, self.options, is_spooled=True)
+        return Start(AUDIO, self.options, is_spooled=True)
 
     def _audio(self, kind: int, payload: bytes) -> Iterator[Command]:
         if kind != self.kind or self.decoder is None:
-            yield from self.rest()
+            yield from self._flushed()
             self.kind, self.decoder = kind, AudioDecoder("pcm_s16le", RATES[kind], 1)
         if len(payload) % 2:
             self.ignored += 1
             payload = payload[:-1]
-        yield Audio(_bytes(self.decoder.feed(payload)))
+        yield from self._placed(self.decoder.feed(payload))
+
+    def _placed(self, pcm: Pcm) -> Iterator[Audio]:
+        return map(Audio, self.pauses.put(_bytes(pcm), self.clock()))
+
+    def _flushed(self) -> Iterable[Audio]:
+        return () if self.decoder is None else self._placed(self.decoder.flush())
 
     def rest(self) -> Iterable[Command]:
-        return () if self.decoder is None else [Audio(_bytes(self.decoder.flush()))]
+        yield from self._flushed()
+        yield from map(Audio, self.pauses.rest())
 
     def faults(self) -> Mapping[str, int]:
         return {"ignored": self.ignored}

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from server.protocols import messages
 from server.protocols.base import Audio, Command, Handshake, Message, Start, Stop
 from server.telephony.bridge import Call, Heard
-from server.telephony.fields import call_id, sample_rate, with_language, wrong
-from streaming.errors import BadMessage, TranscriptionError
+from server.telephony.fields import call_id, read, sample_rate, with_language, wrong
+from server.telephony.samples import Whole
+from streaming.errors import TranscriptionError
 from streaming.events import Event, Partial, join
 from streaming.events import Final as FinalEvent
 from streaming.options import AudioFormat, Encoding, SessionOptions
@@ -29,8 +30,7 @@ class JambonzSpeech:
         self.options = handshake.options
         self.call: Call | None = None
         self.language = ""  # as jambonz writes it
-        self.left = b""
-        self.audio = AudioFormat()
+        self.samples = Whole(AudioFormat())
         self.ignored = 0
 
     # ---- in
@@ -38,10 +38,7 @@ class JambonzSpeech:
     def decode(self, message: Message) -> Iterable[Heard]:
         if isinstance(message, bytes):
             return self._audio(message)
-        try:
-            fields = messages.read(message)
-        except BadMessage:
-            fields = {}
+        fields = read(message)
         match fields.get("type"), self.call:
             case "start", None:
                 return [self._start(fields)]
@@ -55,10 +52,11 @@ class JambonzSpeech:
         if encoding not in ENCODINGS:
             raise wrong("encoding", ", ".join(ENCODINGS))
         rate = sample_rate(fields.get("sampleRateHz", 8000), "sampleRateHz")
-        self.audio = AudioFormat(encoding=ENCODINGS[encoding], sample_rate=rate)
+        audio = AudioFormat(encoding=ENCODINGS[encoding], sample_rate=rate)
+        self.samples = Whole(audio)
         self.language = str(fields.get("language", ""))
         self.call = Call(call_id(self.query), "jambonz", ("caller",))
-        return Start(self.audio, self._asked(fields), is_spooled=True)
+        return Start(audio, self._asked(fields), is_spooled=True)
 
     def _asked(self, fields: dict[str, Any]) -> SessionOptions:
         options = with_language(self.options, self.language)
@@ -75,10 +73,7 @@ class JambonzSpeech:
         if self.call is None:
             self.ignored += 1
             return ()
-        data = self.left + data
-        whole = len(data) - len(data) % self.audio.frame_bytes
-        self.left = data[whole:]
-        return [Audio(data[:whole])]
+        return [Audio(self.samples.cut(data))]
 
     def rest(self) -> Iterable[Command]:
         return ()

@@ -21,6 +21,7 @@ from server.telephony.fields import (
     with_language,
     wrong,
 )
+from server.telephony.samples import Pauses, Whole
 from streaming.errors import TranscriptionError
 from streaming.events import Event, Partial, TurnEnded
 from streaming.events import Final as FinalEvent
@@ -48,9 +49,10 @@ class Linear:
         self.options = handshake.options
         self.subprotocol = next((n for n in handshake.offered if n in SUBPROTOCOLS), None)
         self.call: Call | None = None
-        self.audio = AudioFormat()
+        self.clock = handshake.clock
+        self.samples = Whole(AudioFormat())
+        self.pauses = Pauses(AudioFormat())
         self.has_text = False
-        self.left = b""  # of a sample whose other bytes are still to come
         self.ignored = 0
 
     # ---- in
@@ -71,12 +73,13 @@ class Linear:
         if mix not in TRACKS:
             raise wrong("mix", ", ".join(TRACKS))
         tracks = TRACKS["mixed" if bridge == "vonage" else mix]
-        self.audio = AudioFormat(encoding=encoding, sample_rate=rate, channels=len(tracks))
+        audio = AudioFormat(encoding=encoding, sample_rate=rate, channels=len(tracks))
+        self.samples, self.pauses = Whole(audio), Pauses(audio)
         url = first({**self.query, **said}, ("webhook_url",), "")
         self.call = Call(call_id(self.query, said), bridge, tracks, metadata(said), str(url))
         self.has_text = self.query.get("text", "1" if bridge == "freeswitch" else "0") == "1"
         language = first({**said, **self.query}, ("language",))
-        yield Start(self.audio, with_language(self.options, language), is_spooled=True)
+        yield Start(audio, with_language(self.options, language), is_spooled=True)
         if self.has_text:
             yield Reply(json.dumps({"type": "call", "call": self.call.id}))
 
@@ -99,13 +102,10 @@ class Linear:
     def _audio(self, data: bytes) -> Iterator[Command]:
         if self.call is None:
             yield from self._start("freeswitch", {})
-        data = self.left + data
-        whole = len(data) - len(data) % self.audio.frame_bytes
-        self.left = data[whole:]
-        yield Audio(data[:whole])
+        yield from map(Audio, self.pauses.put(self.samples.cut(data), self.clock()))
 
     def rest(self) -> Iterable[Command]:
-        return ()
+        return map(Audio, self.pauses.rest())
 
     def faults(self) -> Mapping[str, int]:
         return {"ignored": self.ignored}

@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from server.protocols import messages
 from server.protocols.base import Audio, Command, Handshake, Message, Start, Stop
 from server.telephony.bridge import Call, Digit, Heard
 from server.telephony.fields import (
     first,
     metadata,
+    read,
     sample_rate,
     whole,
     with_language,
@@ -76,13 +76,7 @@ class MediaJson:
     # ---- in
 
     def decode(self, message: Message) -> Iterable[Heard]:
-        try:
-            if isinstance(message, bytes):
-                raise BadMessage("a binary message")
-            fields = messages.read(message)
-        except BadMessage:
-            self.ignored += 1
-            return ()
+        fields = read(message)
         match fields.get("event"), self.call:
             case "media", Call() as call:
                 return self._media(call, fields.get("media"))

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 from server.protocols import messages
 from server.protocols.base import Audio, Command, Handshake, Message, Reply, Start, Stop
 from server.telephony.bridge import Call, Heard
-from server.telephony.fields import call_id, sample_rate
-from streaming.errors import BadMessage, TranscriptionError
+from server.telephony.fields import call_id, read, sample_rate
+from server.telephony.samples import Whole
+from streaming.errors import TranscriptionError
 from streaming.events import Done, Event, Partial, Word, join, seconds
 from streaming.events import Final as FinalEvent
 from streaming.options import AudioFormat
@@ -31,7 +32,7 @@ class Vosk:
         self.has_words = True
         self.partial = ""
         self.finals: deque[tuple[Word, ...]] = deque()  # utterances that are still to be told
-        self.left = b""
+        self.samples = Whole(AudioFormat())
         self.ignored = 0
 
     # ---- in
@@ -39,11 +40,7 @@ class Vosk:
     def decode(self, message: Message) -> Iterable[Heard]:
         if isinstance(message, bytes):
             return self._audio(message)
-        try:
-            fields = messages.read(message)
-        except BadMessage:
-            fields = {}
-        match fields, self.call:
+        match read(message), self.call:
             case {"config": dict(config)}, None:
                 return [self._start(config)]
             case {"eof": _}, Call():
@@ -62,10 +59,7 @@ class Vosk:
     def _audio(self, data: bytes) -> Iterator[Command]:
         if self.call is None:
             yield self._start({})
-        data = self.left + data
-        whole = len(data) - len(data) % 2
-        self.left = data[whole:]
-        yield Audio(data[:whole])
+        yield Audio(self.samples.cut(data))
         yield Reply(self._answer())
 
     def _answer(self) -> Message:
