@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -10,11 +11,11 @@ import pytest
 import uvloop
 from starlette.websockets import WebSocketDisconnect
 
-from server.telephony.audiosocket import CallSocket
+from server.telephony.audiosocket import CLOSE_SECONDS, CallListener, CallSocket
 from tests.conftest import Recording, Server, free_port, running_server
 from tests.encodings import encoded, samples
 from tests.telephone_rigs import LOUD, all_freed, begun, ended, reading
-from tests.wire import PATIENCE
+from tests.wire import PATIENCE, soon, streams
 
 SILENCE = b"\x10\x01\x40" + bytes(320)
 HANGUP = b"\x00\x00\x00"
@@ -179,6 +180,75 @@ async def test_a_full_server_hangs_up_at_once(speech: list[Recording]) -> None:
             first.say(HANGUP)
             await ended(reader)
         assert reader.text() == speech[0].text
+
+
+async def test_who_takes_no_silence_is_heard_to_the_end_and_let_go(
+    stentor: Server, port: int, speech: list[Recording]
+) -> None:
+    call = uuid.uuid4()
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", port))
+    audio = slin(speech[0])
+    async with reading(stentor.url, str(call)) as reader:
+        await asyncio.to_thread(connection.sendall, frame(0x01, call.bytes))
+        await begun(reader)
+        for at in range(0, len(audio), 320):
+            await asyncio.to_thread(connection.sendall, frame(0x10, audio[at : at + 320]))
+            await asyncio.sleep(0.005)
+        await asyncio.to_thread(connection.sendall, HANGUP)
+        await ended(reader)
+    assert reader.text() == speech[0].text
+    connection.close()
+
+
+async def test_a_connection_that_takes_nothing_is_not_kept() -> None:
+    much = bytes(32 << 20)  # more than the network holds
+    done = asyncio.Event()
+
+    async def answer(call: CallSocket) -> None:
+        call.writer.write(much)
+        done.set()
+
+    server = await CallListener("127.0.0.1:0", ("127.0.0.0/8",), answer).listen()
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), limit=1)
+    await done.wait()
+    await asyncio.sleep(CLOSE_SECONDS + 1)
+    async with asyncio.timeout(PATIENCE):
+        assert len(await reader.read()) < len(much)
+    writer.close()
+    server.close()
+
+
+@pytest.mark.parametrize("wire", [b"", b"\x01", b"\x01\x00\x10half", b"\x01\x00\x10" + bytes(16)])
+async def test_a_reset_at_any_time_leaves_nothing_behind(
+    stentor: Server, port: int, wire: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(wire)
+    await asyncio.sleep(0.05 if wire else 0)
+    writer.transport.abort()
+    async with calling(port) as (asterisk, _):  # others are served
+        asterisk.say(HANGUP)
+        await asterisk.closed()
+    assert await soon(lambda: none_open(stentor.url), PATIENCE)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+async def none_open(url: str) -> bool:
+    return await streams(url) == 0
+
+
+async def test_a_uuid_of_zeros_is_no_calls_name(stentor: Server, port: int) -> None:
+    nobody = str(uuid.UUID(int=0))
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with reading(stentor.url, nobody) as waiting:
+        await waiting.wait_for("call")
+        writer.write(frame(0x01, bytes(16)) + frame(0x10, bytes(320)) + HANGUP)
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.read()).endswith(HANGUP)
+        assert [event["state"] for event in waiting.of("call")] == ["waiting"]
+    writer.close()
 
 
 async def test_other_networks_are_kept_out() -> None:
