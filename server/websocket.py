@@ -13,6 +13,7 @@ from websockets.http11 import Request
 from websockets.protocol import OPEN
 
 from server.http import HEAD_BYTES_MAX
+from server.unread import Unread
 
 try:
     from websockets.speedups import apply_mask
@@ -62,6 +63,27 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self.nap: Nap | None = None
         self.gone = asyncio.Event()
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.unread = Unread(transport)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.unread.watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.unread.stop()
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        if not self.gone.is_set():
+            self.unread.watch()
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self.unread.watch()
+
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if not self.close_sent:  # the handshake was right
@@ -79,6 +101,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.ear = self.nap = None
+        self.unread.stop()
         self.gone.set()
 
     def data_received(self, data: bytes) -> None:

@@ -54,10 +54,13 @@ class FileEndpoint:
             except Exception:
                 logger.exception("a request for a transcript failed")
                 response = self._refused(TranscriptionError("internal error"))
-            if incoming.ended:
-                await response(scope, incoming, send)
-            else:
-                await answer_early(response, incoming, send)
+            try:
+                if incoming.ended:
+                    await response(scope, incoming, send)
+                else:
+                    await answer_early(response, incoming, send)
+            except TimeoutError:
+                logger.warning("a client does not read its answer; dropped")
 
     def _refused(self, error: TranscriptionError) -> Response:
         response = self.refuse(error)
