@@ -35,8 +35,12 @@ class Message:
         cls, url: str, body: Mapping[str, Any], headers: Mapping[str, str], method: str = "POST"
     ) -> Self:
         # In ASCII: halves of characters, which JSON allows, are none in UTF-8.
-        text = json.dumps(body, separators=(",", ":")).encode()
-        return cls(url, {"Content-Type": JSON_TYPE, **headers}, method, text)
+        return cls.of_text(url, json.dumps(body, separators=(",", ":")), headers, method)
+
+    @classmethod
+    def of_text(cls, url: str, body: str, headers: Mapping[str, str], method: str = "POST") -> Self:
+        """`body` is JSON."""
+        return cls(url, {"Content-Type": JSON_TYPE, **headers}, method, body.encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ from server.protocols.base import Notice
 
 WAITING_MAX: Final = 200
 WAITING_KEY_MAX: Final = 50  # of one key
+# Characters of their bodies: a long call has some MB of them.
+WAITING_LENGTH_MAX: Final = 64 << 20
+WAITING_KEY_LENGTH_MAX: Final = 16 << 20
 CLOSE_SECONDS: Final = 3.0
 SIGNATURE: Final = "x-stentor-signature"
 
@@ -36,23 +39,27 @@ class Webhooks:
     def __init__(self, fetch: FetchOptions, options: JobOptions) -> None:
         self.fetch = fetch
         self.options = options
-        self.telling: dict[asyncio.Task[None], str] = {}  # with the key
+        self.telling: dict[asyncio.Task[None], tuple[str, int]] = {}  # key, and length of the body
 
     def tell(self, notice: Notice, key: str = "") -> None:
         """Does not wait. `key`: the id of the key whose session it was, if any."""
-        of_key = sum(other == key for other in self.telling.values()) if key else 0
-        if len(self.telling) >= WAITING_MAX or of_key >= WAITING_KEY_MAX:
-            whose = f" of the key {key}" if of_key >= WAITING_KEY_MAX else ""
-            logger.warning("too many webhooks%s wait already: one is not told", whose)
-            return
+        of_all = [length for _, length in self.telling.values()]
+        of_key = [length for other, length in self.telling.values() if key and other == key]
+        for waiting, count_max, length_max, whose in (
+            (of_key, WAITING_KEY_MAX, WAITING_KEY_LENGTH_MAX, f" of the key {key}"),
+            (of_all, WAITING_MAX, WAITING_LENGTH_MAX, ""),
+        ):
+            if len(waiting) >= count_max or (waiting and sum(waiting) >= length_max):
+                logger.warning("too many webhooks%s wait already: one is not told", whose)
+                return
         task = asyncio.create_task(self._tell(notice))
-        self.telling[task] = key
+        self.telling[task] = key, len(notice.body)
         task.add_done_callback(self.telling.pop)
 
     async def _tell(self, notice: Notice) -> None:
         options = self.options
         fetcher = (await asyncio.to_thread(_load))(self.fetch)
-        message = Message.of_json(notice.url, notice.body, notice.headers)
+        message = Message.of_text(notice.url, notice.body, notice.headers)
         wait = options.webhook_wait_seconds
         for number in range(1, options.webhook_tries_max + 1):
             signed = _signed(message, notice.secret, round(time.time()))

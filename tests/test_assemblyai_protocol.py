@@ -331,7 +331,7 @@ def test_a_webhook_gets_the_ends() -> None:
     notice = found.notice()
     assert notice is not None
     assert (notice.url, notice.headers) == ("https://example.com/hook", {"X-Key": "secret"})
-    assert notice.body == {"session_id": "an id", "messages": [end]}
+    assert json.loads(notice.body) == {"session_id": "an id", "messages": [end]}
 
 
 def test_no_webhook_no_notice() -> None:

@@ -13,6 +13,7 @@ from server.telephony.calls import Calls
 from server.telephony.options import TelephonyOptions
 from server.webhooks import Webhooks
 from streaming.errors import Overloaded
+from streaming.events import Final, Reason, Word
 from tests.access_rigs import Keyed, started_with_keys, talking
 from tests.file_server import quiet
 from tests.job_rigs import Listener, listener
@@ -75,15 +76,34 @@ async def test_webhooks_of_one_key_leave_room_for_others(
     )
     listener.statuses = [500] * places
     for _ in range(places):
-        webhooks.tell(Notice(listener.url + "/greedy", {}, {}), "greedy")
+        webhooks.tell(Notice(listener.url + "/greedy", {}, "{}"), "greedy")
     await asyncio.to_thread(listener.wait, places)
-    webhooks.tell(Notice(listener.url + "/greedy", {}, {"is": "too much"}), "greedy")
-    webhooks.tell(Notice(listener.url + "/other", {}, {}), "other")
-    webhooks.tell(Notice(listener.url + "/nobody", {}, {}))
+    webhooks.tell(Notice(listener.url + "/greedy", {}, '{"is": "too much"}'), "greedy")
+    webhooks.tell(Notice(listener.url + "/other", {}, "{}"), "other")
+    webhooks.tell(Notice(listener.url + "/nobody", {}, "{}"))
     await asyncio.to_thread(listener.wait, places + 2)
     assert {path for path, _, _ in listener.posted[-2:]} == {"/other", "/nobody"}
     await webhooks.close()
     assert {"is": "too much"} not in [body for _, _, body in listener.posted]
+
+
+@pytest.mark.parametrize("bound", ["WAITING_LENGTH_MAX", "WAITING_KEY_LENGTH_MAX"])
+async def test_what_webhooks_are_to_be_told_has_a_bound(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(f"server.webhooks.{bound}", 1000)
+    webhooks = Webhooks(
+        FetchOptions(allow_private=True), JobOptions(webhook_wait_seconds=100, webhook_tries_max=2)
+    )
+    listener.statuses = [500, 500]
+    long, short = '{"is": "%s"}' % ("long" * 500), "{}"
+    webhooks.tell(Notice(listener.url, {}, long), "web")  # there is always room for one
+    webhooks.tell(Notice(listener.url, {}, short), "web")
+    webhooks.tell(Notice(listener.url, {}, short), "other")
+    told = 1 + (bound == "WAITING_KEY_LENGTH_MAX")
+    await asyncio.to_thread(listener.wait, told)
+    assert len(webhooks.telling) == told
+    await webhooks.close()
 
 
 async def test_calls_of_one_key_push_out_none_of_others() -> None:
@@ -91,6 +111,24 @@ async def test_calls_of_one_key_push_out_none_of_others() -> None:
     for owner, call in [("web", "first"), *(("greedy", str(n)) for n in range(9))]:
         calls.begin(owner, Call(call, "twilio", ("inbound",))).end()
     assert list(calls.rooms) == [("web", "first"), ("greedy", "7"), ("greedy", "8")]
+
+
+async def test_calls_that_are_over_are_bounded_together_in_bytes() -> None:
+    final = Final(1, 0, 16_000, (Word("word" * 1000, 0, 8000, 0.9),), "en", 1.0, Reason.STOP)
+    calls = Calls(TelephonyOptions(kept_bytes_max=50_000))
+    live = calls.begin("greedy", Call("live", "twilio", ("inbound",)))
+    for owner, call in [("web", "first"), *(("greedy", str(n)) for n in range(9))]:
+        line = calls.begin(owner, Call(call, "twilio", ("inbound",)))
+        line.tell(final, "all")
+        line.end()
+    kept = [call for _, call in calls.rooms]
+    assert kept[:2] == ["live", "first"]
+    assert kept[2:] == [str(n) for n in range(9)][-len(kept[2:]) :]
+    assert sum(room.size for room in calls.rooms.values()) <= 50_000
+    assert len(kept) == 2 + 4  # 8 KB each
+    live.tell(final, "all")
+    live.end()
+    assert "live" in [call for _, call in calls.rooms]
 
 
 async def test_readers_of_one_key_leave_room_for_others() -> None:

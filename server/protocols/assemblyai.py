@@ -230,7 +230,7 @@ class AssemblyAI:
         url = self.parameters.webhook_url
         if url is None or not self.session:
             return None
-        body = {"session_id": self.session, "messages": self.ends}
+        body = messages.write(session_id=self.session, messages=self.ends)
         return Notice(url, webhook_headers(self.parameters), body)
 
     def closing(self, error: TranscriptionError | None) -> tuple[int, str]:

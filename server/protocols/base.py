@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from batch.backends.base import ModelInfo
 from batch.job import LOCAL
@@ -78,11 +78,11 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What a webhook is to be told."""
+    """What a webhook is to be told; `body` is JSON."""
 
     url: str
     headers: Mapping[str, str]
-    body: Mapping[str, Any]
+    body: str
     secret: str = ""
     """What it is signed with, if at all."""
 

@@ -1,6 +1,7 @@
 """JSON objects as text messages."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from streaming.errors import BadMessage
@@ -30,3 +31,9 @@ def read(message: str) -> dict[str, Any]:
 def write(**fields: Any) -> str:
     # What is not ASCII is escaped: half characters, which JSON allows, could not be sent.
     return json.dumps(fields, separators=(",", ":"))
+
+
+def with_items(message: str, name: str, items: Iterable[str]) -> str:
+    """An object with one more field, a list of what is JSON already. To read and write megabytes
+    of it again would hold everybody up."""
+    return f'{message[:-1]},"{name}":[{",".join(items)}]}}'

@@ -22,6 +22,7 @@ from streaming.errors import Overloaded, TimedOut, TranscriptionError
 WAITING_MAX: Final = 1000  # messages that a reader has not taken
 TEXT_LENGTH_MAX: Final = 4 << 20  # characters of finals kept of a call
 Key = tuple[str, str]  # owner and id of a call
+CallState = Literal["live", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,18 @@ class Reader:
         """`after`: finals that it knows already."""
         self.owner = owner
         self.after = after
+        self.room: Room | None = None  # none until there is a call
         self.waiting: deque[Told] = deque()
         self.waiting_max = WAITING_MAX
         self.news = asyncio.Event()
         self.is_over = False
         self.is_slow = False
         self.error: TranscriptionError | None = None
+
+    def leave(self) -> None:
+        """It reads no more."""
+        if self.room is not None:
+            self.room.readers.discard(self)
 
     def tell(self, told: Told) -> None:
         if told.number and told.number <= self.after:
@@ -81,16 +88,25 @@ class Reader:
             await self.news.wait()
 
 
-class CallJson(TypedDict):
-    """What is known of a call. `forgotten`: finals that are no longer kept."""
+class WaitingJson(TypedDict):
+    """Of a call that is still to come."""
 
     call: str
-    state: Literal["live", "ended"]
+    state: Literal["waiting"]
+
+
+class CallJson(TypedDict):
+    """What is known of a call. `error`: the code of what has ended it, if it was one. `forgotten`:
+    finals that are no longer kept."""
+
+    call: str
+    state: CallState
     bridge: str
     tracks: list[str]
     metadata: dict[str, Any]
     started: str
     ended: str | None
+    error: str | None
     final_count: int
     forgotten: int
 
@@ -109,8 +125,12 @@ class Room:
     lines: int = 0  # that are open
     finals: deque[Told] = field(default_factory=deque)
     count: int = 0  # of finals, those that are no longer kept included
-    length: int = 0
-    last: tuple[Told, ...] = ()  # what was said when the line ended
+    length: int = 0  # characters of the finals
+    # once it is over
+    error: str = ""
+    last: tuple[Told, ...] = ()  # what was said when the last line ended
+    size: int = 0  # characters of all that is kept
+    # who is told
     readers: set[Reader] = field(default_factory=set)
 
     def tell(self, told: Told) -> None:
@@ -119,8 +139,9 @@ class Room:
 
     def admit(self, reader: Reader) -> None:
         """Tell it what has been told to the others."""
+        reader.room = self
         reader.waiting_max = len(self.finals) + WAITING_MAX
-        reader.tell(self.state)
+        reader.tell(self.told)
         for told in (*self.finals, *(() if self.lines else self.last)):
             reader.tell(told)
         if self.lines:
@@ -133,18 +154,24 @@ class Room:
         call = self.call
         return {
             "call": call.id,
-            "state": "live" if self.lines else "ended",
+            "state": self.state,
             "bridge": call.bridge,
             "tracks": list(call.tracks),
             "metadata": dict(call.metadata),
             "started": self.started.isoformat(),
             "ended": self.ended.isoformat() if self.ended else None,
+            "error": self.error or None,
             "final_count": self.count,
             "forgotten": self.count - len(self.finals),
         }
 
     @property
-    def state(self) -> Told:
+    def state(self) -> CallState:
+        return "live" if self.lines else "ended"
+
+    @property
+    def told(self) -> Told:
+        """As readers are told of it."""
         return Told("call", messages.write(type="call", **self.fields))
 
 
@@ -157,9 +184,10 @@ class Line:
         self.room = room
         self.call = room.call
         self.last: list[Told] = []
+        self.error = ""
 
-    def tell(self, event: Event, word_times: str) -> dict[str, Any] | None:
-        """Returns a final as it was told."""
+    def tell(self, event: Event, word_times: str) -> str | None:
+        """Returns a final as it was told, in JSON."""
         kind, fields = describe(event, word_times)
         if "channel" in fields:
             fields["track"] = self.call.tracks[fields["channel"]]
@@ -171,7 +199,7 @@ class Line:
                 told = Told(kind, messages.write(type=kind, **fields), room.count)
                 self._keep(told)
                 room.tell(told)
-                return fields
+                return told.text
             case "partial":
                 if room.readers:
                     text = messages.write(type=kind, **fields)
@@ -187,6 +215,7 @@ class Line:
         self.room.tell(Told("digit", text))
 
     def fail(self, error: TranscriptionError) -> None:
+        self.error = error.code
         text = messages.write(type="error", code=error.code, message=error.message)
         self._tell_last(Told("error", text))
 
@@ -205,11 +234,13 @@ class Line:
         """No more will be told."""
         room = self.room
         room.lines -= 1
-        room.last = tuple(self.last)
         if room.lines:
             return
+        room.last, room.error = tuple(self.last), self.error
         room.ended = _now()
-        room.tell(room.state)
+        told = room.told
+        room.size = room.length + sum(len(each.text) for each in (told, *room.last))
+        room.tell(told)
         for reader in room.readers:
             reader.finish()
         room.readers.clear()
@@ -232,9 +263,9 @@ class Calls:
         key = owner, call.id
         room = self.rooms.pop(key, None) or Room(call)
         self.rooms[key] = room
-        room.call, room.ended = call, None
+        room.call, room.ended, room.error = call, None, ""
         room.lines += 1
-        room.tell(room.state)
+        room.tell(room.told)
         here = [r for r in self.waiting.get(call.id, ()) if owner in (LOCAL, r.owner)]
         for reader in here:
             self._leave(reader, call.id)
@@ -244,13 +275,28 @@ class Calls:
     def keep(self, key: Key) -> None:
         """A call is over, and kept for a while."""
         room = self.rooms[key] = self.rooms.pop(key)
-        over = [k for k, r in self.rooms.items() if not r.lines]
-        if len(over) > self.options.calls_max:
-            # Nobody makes the server forget the calls of others.
-            ((greedy, _),) = Counter(owner for owner, _ in over).most_common(1)
-            del self.rooms[next(k for k in over if k[0] == greedy)]
+        self._make_room()
         loop = asyncio.get_running_loop()
         loop.call_later(self.options.keep_seconds, self._forget, key, room.ended)
+
+    def _make_room(self) -> None:
+        """Nobody makes the server forget the calls of others."""
+        sizes = {key: room.size for key, room in self.rooms.items() if not room.lines}
+        counts, lengths = Counter(owner for owner, _ in sizes), Counter[str]()
+        for (owner, _), size in sizes.items():
+            lengths[owner] += size
+        while True:
+            if counts.total() > self.options.calls_max:
+                taken = counts
+            elif lengths.total() > self.options.kept_bytes_max:
+                taken = lengths
+            else:
+                return
+            ((greedy, _),) = taken.most_common(1)
+            oldest = next(key for key in sizes if key[0] == greedy)
+            counts[greedy] -= 1
+            lengths[greedy] -= sizes.pop(oldest)
+            del self.rooms[oldest]
 
     def _forget(self, key: Key, ended: datetime | None) -> None:
         room = self.rooms.get(key)
@@ -258,6 +304,11 @@ class Calls:
             del self.rooms[key]
 
     # ---- the readers' side
+
+    def of(self, owner: str) -> list[Room]:
+        """Those that came with his key, newest first."""
+        rooms = [room for (whose, _), room in self.rooms.items() if whose == owner]
+        return sorted(rooms, key=lambda room: room.started, reverse=True)
 
     def find(self, owner: str, call_id: str) -> Room | None:
         return self.rooms.get((owner, call_id)) or self.rooms.get((LOCAL, call_id))
@@ -288,8 +339,7 @@ class Calls:
                 del readers[owner]
             timer.cancel()
             self._leave(reader, call_id)
-            if room := self.find(owner, call_id):
-                room.readers.discard(reader)
+            reader.leave()
 
     def _leave(self, reader: Reader, call_id: str) -> None:
         """It no longer waits for a call."""

@@ -47,8 +47,9 @@ class TelephonyOptions(Options):
     call_seconds_max: Annotated[float, Field(gt=0)] = 24 * 3600.0
     """Length of a call."""
     calls_max: Annotated[int, Field(ge=1)] = 1000
-    """Calls that are kept, or waited for; of those that are over the oldest goes first, of
-    the key that has most."""
+    """Calls that are over and kept; the oldest goes first, of the key that has most."""
+    kept_bytes_max: Annotated[int, Field(ge=0)] = 64 << 20
+    """Text of all of them together; beyond it they go in the same order."""
     keep_seconds: Annotated[float, Field(ge=0)] = 600.0
     """For so long a call's finals can be read after its end, and a call can be waited for."""
     finals_max: Annotated[int, Field(ge=1)] = 5000

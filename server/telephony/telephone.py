@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from batch.backends.base import ModelInfo
 from server.accounts import AccountJson, account
+from server.protocols import messages
 from server.protocols.base import (
     Audio,
     Command,
@@ -52,8 +53,9 @@ class Telephone:
         self.started: datetime | None = None
         self.line: Line | None = None
         self.word_times = "all"
-        self.finals: list[dict[str, Any]] = []  # for the webhook
+        self.finals: list[str] = []  # for the webhook
         self.finals_length = 0
+        self.final_count = 0
         self.account: AccountJson | None = None
         self.error = ""
         self.heard_at: dict[int, float] = {}  # by track, when audio came last
@@ -105,9 +107,10 @@ class Telephone:
             self.account = account(*event.accounts)
         return self.bridge.reply(event)
 
-    def _keep(self, final: dict[str, Any] | None) -> None:
+    def _keep(self, final: str | None) -> None:
         if final is not None and self.webhook_url:
-            self.finals_length += len(str(final))
+            self.final_count += 1
+            self.finals_length += len(final)
             if self.finals_length <= FINALS_LENGTH_MAX:
                 self.finals.append(final)
 
@@ -148,19 +151,20 @@ class Telephone:
         logger.info("a call of %s is over: %s", call.bridge, faults or "all was well")
         if not self.webhook_url:
             return None
-        body = {
-            "event": "call.ended",
-            "call": call.id,
-            "bridge": call.bridge,
-            "tracks": list(call.tracks),
-            "metadata": dict(call.metadata),
-            "started": self.started.isoformat(),
-            "ended": datetime.now(UTC).isoformat(),
-            "error": self.error or None,
-            "faults": faults,
-            "account": self.account,
-            "finals": self.finals,
-        }
+        head = messages.write(
+            event="call.ended",
+            call=call.id,
+            bridge=call.bridge,
+            tracks=call.tracks,
+            metadata=dict(call.metadata),
+            started=self.started.isoformat(),
+            ended=datetime.now(UTC).isoformat(),
+            error=self.error or None,
+            faults=faults,
+            account=self.account,
+            final_count=self.final_count,
+        )
+        body = messages.with_items(head, "finals", self.finals)
         secret = self.calls.options.webhook_secret.get_secret_value()
         return Notice(self.webhook_url, {}, body, secret)
 
