@@ -69,8 +69,9 @@ class Connection:
         self.session = str(uuid.uuid4())
         self.loop = asyncio.get_running_loop()
         # as it goes
-        self.ends_at = self.loop.time() + self.limits.session_seconds_max
-        self.patience = Patience(self.limits.start_seconds_max, self.ends_at)
+        now, seconds = self.loop.time(), self.limits.start_seconds_max
+        self.ends_at = now + self.limits.session_seconds_max
+        self.patience = Patience(seconds, min(now + seconds, self.ends_at))  # in all, to begin
         self.live: Live | None = None
         self.writer: asyncio.Task[None] | None = None
         self.replies = Replies(self._send)
@@ -116,13 +117,14 @@ class Connection:
             logger.warning("session %s: the client does not read; dropped", self.session)
         finally:
             self._leave(is_lost=is_lost)
+            # Before any wait: whatever becomes of the tasks, others learn of the end.
+            notice = self.protocol.notice()
+            if notice is not None and self.webhooks is not None:
+                self.webhooks.tell(notice, self.guest.key)
             for task in filter(None, (self.beater, self.writer, self.replies.task)):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, SlowReader):
                     await task
-            notice = self.protocol.notice()
-            if notice is not None and self.webhooks is not None:
-                self.webhooks.tell(notice, self.guest.key)
 
     async def _serve(self) -> None:
         try:
@@ -210,8 +212,10 @@ class Connection:
 
     async def _take(self, commands: Callable[[], Iterable[Command]]) -> None:
         try:
-            for command in commands():
+            for number, command in enumerate(commands(), 1):
                 await self._obey(command)
+                if number % MESSAGES_A_TURN == 0:  # a long silence, a second at a time
+                    await asyncio.sleep(0)
         except TranscriptionError as error:
             await self._object(error)
 
@@ -302,13 +306,9 @@ class Connection:
         live = self.sessions.open(self.session, command, self.guest, self, self.ends_at)
         self.live = live
         model = self.sessions.engine.backend.info
-        logger.info(
-            "session %s: %s, %d Hz, %d channels",
-            self.session,
-            command.audio.encoding,
-            command.audio.sample_rate,
-            command.audio.channels,
-        )
+        audio = command.audio
+        facts = audio.encoding, audio.sample_rate, audio.channels
+        logger.info("session %s: %s, %d Hz, %d channels", self.session, *facts)
         await self._send(self.protocol.ready(self.session, model, command))
         self._carry(live)
 
@@ -330,7 +330,7 @@ class Connection:
             return
         self.writer = live.writer = asyncio.create_task(self._write(live.stream))
         self.writer.add_done_callback(lambda _: self.patience.interrupt())
-        self.limits = self.protocol.limits
+        self.limits, self.patience.until = self.protocol.limits, self.ends_at
         self.patience.change(self.limits.idle_seconds_max)
         self._look_again()
         extensions = self.socket.scope.get("extensions", {})
