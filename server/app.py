@@ -129,7 +129,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
         *Guard(gate, openai_errors.refusal).over(openai.routes(engine, uploads, defaults)),
         *Guard(gate, container.refusal).over(container.routes(engine, uploads, defaults)),
         *ours.over(native_jobs.routes(jobs, uploads, defaults)),
-        *ours.over(readers.routes(calls)),
+        *ours.over(readers.routes(calls, gate, config.limits.send_seconds_max)),
         *replace(ours, role="tokens").over(tokens.native_routes(gate)),
         *replace(theirs, role="tokens").over(tokens.assemblyai_routes(gate)),
         *theirs.over(assemblyai.routes(jobs, uploads, defaults)),

@@ -220,18 +220,23 @@ async def test_a_connection_that_takes_nothing_is_not_kept() -> None:
     server.close()
 
 
-@pytest.mark.parametrize("wire", [b"", b"\x01", b"\x01\x00\x10half", b"\x01\x00\x10" + bytes(16)])
+@pytest.mark.parametrize(
+    "wire", [b"", b"\x01", b"\x01\x00\x10half", b"\x01\x00\x10" + bytes(16), b"\xff\xff\xff"]
+)
 async def test_a_reset_at_any_time_leaves_nothing_behind(
-    stentor: Server, port: int, wire: bytes, capfd: pytest.CaptureFixture[str]
+    wire: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(wire)
-    await asyncio.sleep(0.05 if wire else 0)
-    writer.transport.abort()
-    async with calling(port) as (asterisk, _):  # others are served
-        asterisk.say(HANGUP)
-        await asterisk.closed()
-    assert await soon(lambda: none_open(stentor.url), PATIENCE)
+    port = free_port()
+    with running_server("--audiosocket", f"127.0.0.1:{port}") as server:
+        for _ in range(20):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(wire)
+            await asyncio.sleep(0.01 if wire else 0)
+            writer.transport.abort()
+        async with calling(port) as (asterisk, _):  # others are served
+            asterisk.say(HANGUP)
+            await asterisk.closed()
+        assert await soon(lambda: none_open(server.url), PATIENCE)
     assert "Traceback" not in capfd.readouterr().err
 
 

@@ -1,13 +1,13 @@
-"""Telephone calls: `/v1/calls/{call_id}`."""
+"""Telephone calls: `/v1/calls`."""
 
 from typing import Final
 
 from server.openapi.operation import JSON, Answer, Operation, Refusals
-from server.openapi.schemas import events, query
+from server.openapi.schemas import any_of, events, query
 from server.rest.native import EVENTS_TYPE, ErrorJson, ProblemJson
 from server.rest.native_jobs import NotFound
-from server.telephony.calls import CallJson
-from server.telephony.readers import CallTranscriptJson, ReadFields
+from server.telephony.calls import CallJson, WaitingJson
+from server.telephony.readers import CallsJson, CallTranscriptJson, ListFields, ReadFields
 from streaming.errors import BadMessage, Overloaded, TranscriptionError
 
 DESCRIPTION: Final = """\
@@ -15,6 +15,16 @@ With `Accept: text/event-stream` the call is told as it goes on, and may be stil
 the answer is what there is of it now. The events are those of a live stream."""
 
 OPERATIONS: Final = [
+    Operation(
+        "GET",
+        "/v1/calls",
+        "list_calls",
+        "List telephone calls",
+        {200: Answer("Those that came with this key, newest first.", {JSON: CallsJson})},
+        description="Those that are on, and those that ended a while ago.",
+        refusals=Refusals(ErrorJson, (BadMessage, NotFound, TranscriptionError)),
+        parameters=query(ListFields),
+    ),
     Operation(
         "GET",
         "/v1/calls/{call_id}",
@@ -25,7 +35,9 @@ OPERATIONS: Final = [
                 "The call.",
                 {
                     JSON: CallTranscriptJson,
-                    EVENTS_TYPE: events(("call", CallJson), ("error", ProblemJson)),
+                    EVENTS_TYPE: events(
+                        ("call", any_of(WaitingJson, CallJson)), ("error", ProblemJson)
+                    ),
                 },
             )
         },
