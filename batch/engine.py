@@ -114,7 +114,7 @@ class Engine:
         """Refuse new streams, end the live ones, and give them and the files time to finish."""
         self.is_closing = True
         for stream in [s for s in self.streams if s.lane == "live"]:
-            stream.close()
+            stream.cut_off()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds_max):
                 while self.streams:

@@ -14,7 +14,7 @@ from batch.source import Listener, Source
 from batch.spool import Disk, Spool
 from streaming.audio import Pcm
 from streaming.errors import BadAudio, BadMessage, TranscriptionError
-from streaming.events import Done, Event, Final, Marked, Partial, Warned
+from streaming.events import Done, Event, Final, Marked, Partial, Reason, Warned
 from streaming.options import AudioFormat, SessionOptions
 from streaming.session import Session
 
@@ -75,6 +75,7 @@ class Stream:
         self.marks = 0
         self.finished: dict[int, Done] = {}
         self.is_closed = False
+        self.is_cut_off = False  # by us: the client had more to say
         self.is_over = False
         self.is_unspooling = False
         self.error: TranscriptionError | None = None
@@ -231,6 +232,13 @@ class Stream:
             else:
                 source.close()
 
+    def cut_off(self) -> None:
+        """No more audio is taken; what was is transcribed. The final of an utterance that is open
+        says so."""
+        if not self.is_closed:
+            self.is_cut_off = True
+            self.close()
+
     def abandon(self) -> None:
         """The holder is gone: forget everything now."""
         self.events.clear()
@@ -280,7 +288,7 @@ class Stream:
         if self.is_over:
             return
         for session in source.sessions:
-            session.close()
+            session.close(Reason.CUT_OFF if self.is_cut_off else Reason.STOP)
         self.is_closed = all(session.is_closed for session in self.sessions)
         self.owner.changed(self)
 

@@ -189,8 +189,8 @@ class Connection:
             message = await self._receive()
             if self.ending is not None:  # what comes now may be another connection's to take
                 return
-            if self.live is not None and self.live.resumption is not None:
-                self.live.resumption.messages += 1
+            if self.live is not None:
+                self.live.took(messages=1)
             await self._take(partial(self.protocol.decode, message))
             self._look_again()
             self._check_outbox()
@@ -252,9 +252,7 @@ class Connection:
         except Exception as fault:
             self.fault = fault
             return False
-        if live.resumption is not None:
-            live.resumption.messages += 1
-            live.resumption.audio_bytes += len(data)
+        live.took(messages=1, audio_bytes=len(data))
         self.patience.begin()
         return True
 
@@ -284,8 +282,7 @@ class Connection:
         match command:
             case Audio(data=data, channel=channel):
                 stream.feed(data, channel)
-                if live.resumption is not None:
-                    live.resumption.audio_bytes += len(data)
+                live.took(audio_bytes=len(data))
                 if stream.is_full():
                     await stream.room()
             case Configure(options=options):
@@ -350,7 +347,7 @@ class Connection:
         if not (is_begun and self.protocol.errors_last):
             await self._tell_error()
         if self.live is not None:
-            self.live.stream.close()
+            self.live.stream.cut_off()
 
     async def _tell_error(self) -> None:
         if self.error is not None and not self.is_error_told:

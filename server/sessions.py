@@ -66,6 +66,12 @@ class Live:
     error: TranscriptionError | None = None  # why it is being ended
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
 
+    def took(self, *, messages: int = 0, audio_bytes: int = 0) -> None:
+        """Of what the client says; nothing is, once the stream is closed."""
+        if self.resumption is not None and not self.stream.is_closed:
+            self.resumption.messages += messages
+            self.resumption.audio_bytes += audio_bytes
+
     def release(self) -> None:
         """Give back what others may need."""
         if self.writer is not None:

@@ -108,6 +108,7 @@ class Reason(StrEnum):
     FINALIZE = "finalize"
     LENGTH = "length"
     STOP = "stop"
+    CUT_OFF = "cut_off"  # not by the client: the speaker goes on
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,16 +90,16 @@ class Session:
         self.segmenter.longest = self._longest(options)
 
     def finalize(self) -> None:
-        self._control("finalize")
+        self._control(Reason.FINALIZE)
 
     def mark(self, marker: str) -> None:
         self._control("mark", marker)
 
-    def close(self) -> None:
-        """No more audio. `Done` is the last event."""
+    def close(self, reason: Reason = Reason.STOP) -> None:
+        """No more audio. `Done` is the last event. `reason`: of the utterance that is open."""
         if not self.is_closed:
             self.is_closed = True
-            self._control("close")
+            self._control(reason)
 
     def _control(self, what: str, marker: str = "") -> None:
         self.controls.append((self.buffer.end, what, marker))
@@ -177,7 +177,7 @@ class Session:
             if what == "mark":
                 self.markers.append((at, marker))
             elif self.open is not None:
-                self._end(at, Reason.STOP if what == "close" else Reason.FINALIZE)
+                self._end(at, Reason(what))
             elif self.segmenter.paused:
                 self._end_turn()
         self._settle()

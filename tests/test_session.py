@@ -191,6 +191,14 @@ def test_finalize_ends_the_utterance_with_all_audio_sent_before() -> None:
     assert bench.of(Final)[0].reason is Reason.FINALIZE
 
 
+def test_the_final_of_speech_that_the_server_cuts_off_says_so() -> None:
+    bench = spoken()
+    bench.session.close(Reason.CUT_OFF)
+    bench.answer(bench.newest(Kind.FINAL), "open the d")
+    (final,) = bench.of(Final)
+    assert final.reason is Reason.CUT_OFF
+
+
 def test_finalize_waits_for_the_audio_before_it() -> None:
     bench = spoken()
     bench.session.feed(np.zeros(10 * HOP, np.float32))
