@@ -67,8 +67,8 @@ REQUEST_ID: Final = "x-request-id"
 SECURITY = (
     (
         b"content-security-policy",
-        b"default-src 'self'; connect-src 'self' ws: wss:; style-src 'self'; script-src 'self'; "
-        b"img-src 'self' data: blob:; frame-ancestors 'none'",
+        b"default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; "
+        b"form-action 'self'; frame-ancestors 'none'",
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),

@@ -47,7 +47,10 @@ async def test_metrics_have_names_units_and_help(client: httpx.AsyncClient) -> N
 async def test_the_page_loads_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
     page = await client.get("/")
     assert page.status_code == 200
-    assert "default-src 'self'" in page.headers["content-security-policy"]
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "connect-src" not in policy  # that is `default-src`, for WebSockets, too
+    assert "base-uri 'none'" in policy
     assert "http://" not in page.text.replace("http://www.w3.org/", "")
     assert (await client.get("/pages/app.js")).status_code == 200
     assert (await client.get("/client/index.js")).status_code == 200

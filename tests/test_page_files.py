@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.async_api import Dialog, Locator, Page, expect
+from playwright.async_api import Dialog, Locator, Page, Route, expect
 
 from tests.browser import ARTEFACTS, chromium, downloaded, opened
 from tests.conftest import Recording, free_port, running_server, stop_server
@@ -233,6 +233,27 @@ async def test_an_upload_shows_its_progress_and_can_be_stopped(
         await button(page, "Try again", path.name).click()
         await says(page, path.name, "Done · 1:00")
         await expect(card(page, path.name)).to_contain_text("No speech was heard.")
+
+
+async def test_files_wait_for_a_server_that_was_asked_too_often(
+    server_url: str, speech: list[Recording]
+) -> None:
+    error = {"code": "rate_limited", "message": "more than 60 requests in a minute"}
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=429, json={"error": error})
+
+    async with opened(server_url) as page:
+        await page.route("**/v1/jobs*", refuse)
+        names = [recording.path.name for recording in speech[:2]]
+        await choose(page, *(recording.path for recording in speech[:2]))
+        await expect(page.locator("#notices")).to_contain_text(error["message"])
+        for name in names:
+            await says(page, name, "Waiting to be sent")
+        await page.unroute("**/v1/jobs*")
+        for name in names:
+            await says(page, name, DONE)
+        await expect(page.locator("#notices")).to_have_text("")
 
 
 async def test_files_go_on_after_the_server_was_started_anew(

@@ -1,5 +1,7 @@
 /** The key of a server that wants one: the user is asked for it once, and this browser keeps it. */
 
+import { keep, recall } from "./storage.js";
+
 const PLACE = "stentor-key";
 const TOKEN_SECONDS = 600; // the browser may still have to ask for the microphone
 const AWAY = "The server cannot be reached.";
@@ -75,7 +77,7 @@ export class Access {
   }
 
   get #kept() {
-    return localStorage.getItem(this.#place) ?? localStorage.getItem(PLACE);
+    return recall(this.#place) ?? recall(PLACE);
   }
 
   /** Returns once there is another key than `used`. Throws Declined. */
@@ -87,7 +89,7 @@ export class Access {
     const key = await this.#question;
     this.#hasDeclined = !key;
     if (!key) throw new Declined();
-    localStorage.setItem(this.#place, key);
+    keep(this.#place, key);
   }
 
   #why(used) {

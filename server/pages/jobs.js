@@ -5,7 +5,7 @@ import { errorText } from "./notices.js";
 
 const IDS_AT_ONCE = 50; // so that an address stays short
 
-/** The server cannot be reached or is not ready: it may be, in a while. */
+/** The server cannot be reached, is not ready or asked too often: in a while it may be otherwise. */
 export class Unreachable extends Error {}
 
 /** The server says no. `status` is that of HTTP. */
@@ -56,6 +56,6 @@ async function ask(method, path) {
 /** An answer that is none, as an error. */
 export function refusal(status, body) {
   const said = body?.error ? errorText(body.error) : `The server answered with ${status}.`;
-  // 502 and 504 come from what stands before a server that is away.
-  return [502, 503, 504].includes(status) ? new Unreachable(said) : new Refused(status, said);
+  // 502 and 504 come from what stands before a server that is away; 429 is said for a minute.
+  return [429, 502, 503, 504].includes(status) ? new Unreachable(said) : new Refused(status, said);
 }

@@ -1,5 +1,7 @@
 /** The languages to choose from; the server says when its model does not know one. */
 
+import { keep, recall } from "./storage.js";
+
 const CODES =
   "en zh es hi ar bn pt ru ja de fr ko it tr vi pl uk nl ro el cs sv hu fi da no he id th fa".split(
     " ",
@@ -19,24 +21,7 @@ export function offerLanguages(select) {
   select.append(new Option("Detect language", "auto"));
   const named = CODES.map((code) => [languageName(code), code]);
   for (const [name, code] of named.sort()) select.append(new Option(name, code));
-  const last = recall();
+  const last = recall(KEY);
   if (last && [...select.options].some(({ value }) => value === last)) select.value = last;
-  select.addEventListener("change", () => remember(select.value));
-}
-
-// Storage can be forbidden altogether; then the choice lasts as long as the page.
-function recall() {
-  try {
-    return localStorage.getItem(KEY);
-  } catch {
-    return null;
-  }
-}
-
-function remember(code) {
-  try {
-    localStorage.setItem(KEY, code);
-  } catch {
-    return;
-  }
+  select.addEventListener("change", () => keep(KEY, select.value));
 }

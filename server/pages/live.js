@@ -4,6 +4,7 @@ import { LevelMeter, Microphone, MicrophoneError, Stream } from "../client/index
 import { access } from "./access.js";
 import { clock } from "./clock.js";
 import { errorText } from "./notices.js";
+import { ScreenLock } from "./screen-lock.js";
 
 const WAITING_SECONDS_WARN = 3;
 const KEEP_SECONDS = 120; // of audio, while the network is away
@@ -28,6 +29,7 @@ export class Live {
   #captions;
   #notices;
   #level = new LevelMeter(find("level"));
+  #screenLock = new ScreenLock();
   #language;
   #model;
   #onChange;
@@ -39,7 +41,6 @@ export class Live {
   #failed = false; // the server said why it ends
   #cancelled = false;
   #deadline = null;
-  #screenLock = null;
   #shownSeconds = -1;
   #slowText = null;
 
@@ -54,7 +55,6 @@ export class Live {
     language.addEventListener("change", () => {
       if (this.#isRecording) this.#stream.configure({ language: language.value });
     });
-    document.addEventListener("visibilitychange", () => this.#keepScreenOn());
   }
 
   get isRunning() {
@@ -192,8 +192,9 @@ export class Live {
 
   #onTrouble({ text, over }) {
     if (!this.#isRecording) return;
+    if (!text) return this.#notices.drop("microphone");
     this.#notices.show("microphone", over ? "error" : "warning", text, over ? this.#again : null);
-    if (over) this.#finish();
+    return over ? this.#finish() : undefined;
   }
 
   #warn(event) {
@@ -275,7 +276,7 @@ export class Live {
     document.title = state === "listening" ? "● Stentor" : "Stentor";
     if (state === "asking") find("clock").textContent = "";
     this.#showState();
-    this.#keepScreenOn();
+    this.#screenLock.want(this.#isRecording);
     this.#onChange();
   }
 
@@ -283,17 +284,6 @@ export class Live {
     const isMuted = this.#state === "listening" && this.#microphone.muted;
     const text = isMuted ? "Muted" : STATES[this.#state];
     if (find("state").textContent !== text) find("state").textContent = text;
-  }
-
-  // A phone that darkens its screen stops the page, and with it the recording.
-  async #keepScreenOn() {
-    if (!this.#isRecording) {
-      await this.#screenLock?.release();
-      this.#screenLock = null;
-    } else if (!this.#screenLock && !document.hidden && "wakeLock" in navigator) {
-      this.#screenLock = await navigator.wakeLock.request("screen").catch(() => null);
-      this.#screenLock?.addEventListener("release", () => (this.#screenLock = null));
-    }
   }
 }
 

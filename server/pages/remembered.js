@@ -1,23 +1,24 @@
 /** This browser's own uploads: the ids of their jobs, and what the server does not know. */
 
+import { drop, keep, keys, recall } from "./storage.js";
+
 const PREFIX = "stentor.file.";
 
 /** `{id, name, size, added}` of each, the newest first; `added` grows from file to file. */
 export function remembered() {
-  const keys = attempt(() => Object.keys(localStorage)) ?? [];
-  const own = keys.filter((key) => key.startsWith(PREFIX));
-  return own.map((key) => read(key, localStorage.getItem(key))).filter(Boolean).sort(
+  const own = keys().filter((key) => key.startsWith(PREFIX));
+  return own.map((key) => read(key, recall(key))).filter(Boolean).sort(
     (one, other) => other.added - one.added,
   );
 }
 
 /** An entry for each, so that two tabs never write the same one. */
 export function remember({ id, name, size, added }) {
-  attempt(() => localStorage.setItem(PREFIX + id, JSON.stringify({ name, size, added })));
+  keep(PREFIX + id, JSON.stringify({ name, size, added }));
 }
 
 export function forget(id) {
-  attempt(() => localStorage.removeItem(PREFIX + id));
+  drop(PREFIX + id);
 }
 
 /** Tells what other tabs remember and forget. */
@@ -30,15 +31,11 @@ export function watchOthers({ onAdded, onForgotten }) {
   });
 }
 
+/** Null for what we have not written. */
 function read(key, value) {
-  const { name, size, added } = attempt(() => JSON.parse(value)) ?? {};
-  return typeof name === "string" ? { id: key.slice(PREFIX.length), name, size, added } : null;
-}
-
-// Storage can be forbidden altogether; then what is remembered lasts as long as the page.
-function attempt(work) {
   try {
-    return work();
+    const { name, size, added } = JSON.parse(value);
+    return typeof name === "string" ? { id: key.slice(PREFIX.length), name, size, added } : null;
   } catch {
     return null;
   }

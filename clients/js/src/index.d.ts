@@ -86,7 +86,8 @@ export interface Partial extends Spoken {
 
 export interface Final extends Spoken {
   language_probability: number;
-  reason: "silence" | "finalize" | "length" | "stop";
+  /** `cut_off`: the server had to end it, and no other session could say it whole. */
+  reason: "silence" | "finalize" | "length" | "stop" | "cut_off";
 }
 
 export interface ServerError {
@@ -101,7 +102,13 @@ export interface ServerError {
 export type State = "connecting" | "open" | "reconnecting" | "stopping" | "closed";
 
 export interface Events {
-  ready: { session: string; protocol: string; model: Model; options: Record<string, unknown> };
+  ready: {
+    session: string;
+    protocol: string;
+    model: Model;
+    options: Record<string, unknown>;
+    resume: { token: string; grace_seconds: number; ack_seconds: number } | null;
+  };
   speech_started: { channel: number; at: number };
   speech_ended: { channel: number; at: number };
   progress: { channel: number; at: number; speech_probability: number; speaking: boolean };
@@ -185,6 +192,7 @@ export interface MicrophoneOptions {
   frameMs?: number;
   /** Where `capture-worklet.js` is, if a bundler has moved it. */
   workletURL?: string | URL;
+  /** `text` is empty when the device is heard again; `over`: it never will be. */
   onTrouble?: (trouble: { text: string; over: boolean }) => void;
 }
 

@@ -4,6 +4,7 @@ const FLOOR_DB = 54;
 const BAR_PX = 3;
 const GAP_PX = 2;
 const FRAMES_A_BAR = 2;
+const BARS_MAX = 200; // that wait to be drawn: a page in the background draws nothing
 const SPOKEN_EVERY = 16; // frames between two values for assistive technology
 
 /** A peak, 0 to 1 of full scale, as 0 to 1 of what can be heard: 54 dB. */
@@ -19,6 +20,7 @@ export class LevelMeter {
   #scale = 1;
   #count = 0;
   #peak = 0;
+  #waiting = []; // levels of bars that are not drawn yet
 
   constructor(canvas) {
     this.#canvas = canvas;
@@ -31,9 +33,10 @@ export class LevelMeter {
     this.#count += 1;
     if (this.#count % SPOKEN_EVERY === 1) this.#speak(levelOf(peak));
     if (this.#count % FRAMES_A_BAR) return;
-    const level = levelOf(this.#peak);
+    this.#waiting.push(levelOf(this.#peak));
     this.#peak = 0;
-    requestAnimationFrame(() => this.#draw(level));
+    if (this.#waiting.length === 1) requestAnimationFrame(() => this.#drawWaiting());
+    if (this.#waiting.length > BARS_MAX) this.#waiting.shift();
   }
 
   clear() {
@@ -45,6 +48,10 @@ export class LevelMeter {
 
   #speak(level) {
     this.#canvas.setAttribute("aria-valuenow", String(Math.round(level * 100)));
+  }
+
+  #drawWaiting() {
+    for (const level of this.#waiting.splice(0)) this.#draw(level);
   }
 
   // What is there moves on by a bar: drawing all of it anew costs several times as much.

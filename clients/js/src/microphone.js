@@ -23,12 +23,14 @@ export class Microphone {
   #node;
   #onFrame = null;
   #onTrouble;
+  #trouble = ""; // as it was told last
   #flushed = null;
 
   /**
    * Asks for the permission. `constraints` are those of `getUserMedia` for audio, `frameMs` is 20
    * to 40, `workletURL` is for bundlers that move files. `onTrouble({text, over})` is called when
-   * the device goes silent later, for good where `over`. Throws MicrophoneError.
+   * the device goes silent later, for good where `over`, and with no text when it is heard again.
+   * Throws MicrophoneError.
    */
   static async open({ constraints = {}, frameMs = FRAME_MS, workletURL, onTrouble = () => {} } = {}) {
     if (!(frameMs >= 20 && frameMs <= 40)) {
@@ -93,16 +95,20 @@ export class Microphone {
   }
 
   #watch() {
-    const tell = (text, over = false) => this.#onTrouble({ text, over });
     const [track] = this.#tracks;
-    track.addEventListener("ended", () => tell("The microphone was disconnected.", true));
-    track.addEventListener("mute", () => tell("The system has muted the microphone."));
-    this.#context.addEventListener("statechange", () => {
-      if (["suspended", "interrupted"].includes(this.#context.state)) {
-        tell("The browser has paused the microphone. Come back to this page to go on.");
-      }
-    });
+    for (const type of ["ended", "mute", "unmute"]) {
+      track.addEventListener(type, () => this.#look(track));
+    }
+    this.#context.addEventListener("statechange", () => this.#look(track));
     document.addEventListener("visibilitychange", this.#wake);
+  }
+
+  #look(track) {
+    if (!this.#media) return; // it was stopped
+    const text = troubleOf(track, this.#context);
+    if (text === this.#trouble) return;
+    this.#trouble = text;
+    this.#onTrouble({ text, over: track.readyState === "ended" });
   }
 
   #wake = () => {
@@ -139,6 +145,13 @@ export class Microphone {
     for (const track of media.getTracks()) track.stop();
     if (this.#context && this.#context.state !== "closed") await this.#context.close();
   }
+}
+
+function troubleOf(track, context) {
+  if (track.readyState === "ended") return "The microphone was disconnected.";
+  if (track.muted) return "The system has muted the microphone.";
+  if (context.state === "running") return "";
+  return "The browser has paused the microphone. Come back to this page to go on.";
 }
 
 function unavailable() {
