@@ -62,19 +62,26 @@ export class Connection {
   }
 
   #send(data) {
+    this.#listen(); // timers of a page in the background come late, its microphone does not
     if (this.#socket.readyState === 1) this.#socket.send(data);
   }
 
   #receive(data) {
     this.#heardAt = performance.now();
-    this.#handlers?.message(this.#framing.read(data));
+    const event = understood(this.#framing, data);
+    if (event) this.#handlers?.message(event);
+    else this.#giveUp("what the server says cannot be understood");
   }
 
   #listen() {
-    if (performance.now() - this.#heardAt < this.#silenceMs) return;
-    const { closed } = this.#handlers;
+    if (!this.#silenceMs || performance.now() - this.#heardAt < this.#silenceMs) return;
+    this.#giveUp("nothing was heard from the server");
+  }
+
+  #giveUp(reason) {
+    const handlers = this.#handlers;
     this.abandon();
-    closed({ code: 1006, reason: "nothing was heard from the server" });
+    handlers?.closed({ code: 1006, reason });
   }
 
   #end(why) {
@@ -82,5 +89,15 @@ export class Connection {
     const handlers = this.#handlers;
     this.#handlers = null;
     handlers?.closed(why);
+  }
+}
+
+/** Null for what is no event. */
+function understood(framing, data) {
+  try {
+    const event = framing.read(data);
+    return typeof event?.type === "string" ? event : null;
+  } catch {
+    return null;
   }
 }

@@ -14,8 +14,9 @@ export class Outbox {
     this.start = 0; // what lies before it is gone
   }
 
-  /** Returns the message. Throws a RangeError unless `pcm` holds whole samples. */
-  audio(pcm) {
+  /** Returns the message. Throws a RangeError unless it holds whole samples. */
+  audio(given) {
+    const pcm = copied(given);
     const samples = pcm.byteLength / this.#sampleBytes;
     if (!Number.isInteger(samples)) {
       const whole = `whole samples of ${this.#sampleBytes} bytes`;
@@ -83,4 +84,15 @@ export class Outbox {
     this.start = this.takenEnd = from;
     return from;
   }
+}
+
+/** Whoever has given it may write into it again, long before it is sent for the last time. */
+function copied(given) {
+  if (!(given?.byteLength >= 0)) {
+    throw new RangeError(`audio must be an ArrayBuffer or a typed array, got ${given}`);
+  }
+  const bytes = ArrayBuffer.isView(given)
+    ? new Uint8Array(given.buffer, given.byteOffset, given.byteLength)
+    : new Uint8Array(given);
+  return bytes.slice().buffer;
 }

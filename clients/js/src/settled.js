@@ -1,7 +1,7 @@
 /** How far a session is settled: what lies before is in a final, or was not heard as speech. */
 
 const LEAD_SECONDS = 0.3; // before speech, for those who look for its beginning
-const LATE_SECONDS = 1; // that the beginning of speech may be told after its audio was taken
+const LATE_SECONDS = 3; // that the beginning of speech may be told after its audio was taken
 
 export class Settled {
   #channels;
@@ -11,11 +11,11 @@ export class Settled {
   }
 
   /** In seconds of the session. An utterance is open from its start to its final. */
-  note({ type, code, channel, at, end }) {
+  note({ type, channel, at, end }) {
     const place = this.#channels[channel ?? 0];
-    const isAnswer = type === "final" || (type === "warning" && code === "untranscribed");
-    if (type === "speech_started") place?.open.push(at);
-    if (!isAnswer || end == null || !place) return;
+    if (!place) return;
+    if (type === "speech_started") place.open.push(at);
+    if (type !== "final") return;
     place.open = place.open.filter((start) => start >= end);
     place.until = Math.max(place.until, end);
   }

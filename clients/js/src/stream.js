@@ -4,26 +4,27 @@
  * Every message is kept until the server has taken it, and audio until a final ends after it. When
  * a connection is lost another one resumes the session. Where there is no session any more, because
  * the server was started anew or the grace time is over, another session begins with the audio that
- * is in no final yet; its times and utterances are counted on from those before.
+ * is in no final yet; its times and utterances are counted on from those before. A final that the
+ * server had to cut off is told only where no other session says it whole.
  */
 
-import { Backoff } from "./backoff.js";
 import { Connection } from "./connection.js";
+import { CutOff } from "./cut-off.js";
+import { isGone, isPassing } from "./endings.js";
 import { FRAMINGS } from "./framing.js";
+import { Listeners } from "./listeners.js";
 import { Outbox } from "./outbox.js";
+import { Patience } from "./patience.js";
 import { Settled } from "./settled.js";
-import { counted } from "./timeline.js";
+import { choose, Start } from "./start.js";
+import { Timeline } from "./timeline.js";
 import { inTime } from "./token.js";
 
-const SAMPLE_BYTES = { pcm_s16le: 2, pcm_f32le: 4, mulaw: 1, alaw: 1 };
 const ROOM_SECONDS = 20; // of audio that a file is ahead of the server
 const ROOM_BYTES = 1 << 18;
 const ROOM_MS = 20;
 const ACKS_MISSED_MAX = 5;
-
-// Another session begins after these; a server that is full or going away may be back in a while.
-const RESTART = ["unknown_session", "session_over", "events_gone"];
-const RETRY = ["going_away", "overloaded", "rate_limited", "too_many_streams"];
+const SPEAKING_MS = 5000; // since audio came last
 
 export class Stream {
   // Of the recording
@@ -32,17 +33,16 @@ export class Stream {
   #framing;
   #WebSocket;
   #keepSeconds;
-  #reconnectMs;
   #start;
-  #rate;
-  #bytesPerSecond;
   #outbox;
-  #listeners = new Map();
+  #timeline = new Timeline();
+  #cutOff = new CutOff();
+  #listeners = new Listeners();
   #state = "connecting";
   #finished; // a promise of the account, and how it is kept
   #keep;
   #breakOff;
-  #spokenAt = 0; // when the last audio was given to us
+  #spokenAt = -Infinity; // when the last audio was given to us
   #opened = false;
   // Of the session
   #session = null; // {id, token, ackSeconds} once the server has said so
@@ -50,44 +50,35 @@ export class Stream {
   #seq = 0;
   #settled;
   #base = 0; // samples of the recording before it
-  #utterances = 0; // of the sessions before it
-  #utterance = 0; // the highest number so far, over all sessions
+  #restarted = null; // what is told once it has begun
   // Of the connection
   #connection = null;
   #isAccepted = false; // it may be sent audio
   #error = null; // the fatal one that the server has told
   #isDone = false;
   // While there is none
-  #backoff;
+  #patience;
   #timer = null;
-  #lostAt = null;
 
   /**
-   * `start` has the fields of the protocol's `start`. `token` is a function that promises a
-   * temporary token from the page's own backend, for each connection anew. `framing` is "json" or
-   * "msgpack". No more than `keepSeconds` of audio are kept, and a lost connection is given up after
-   * `reconnectSeconds`. `WebSocket` is for where there is none. Throws a RangeError for what it does
-   * not know.
+   * `start` has the fields of the protocol's. `token` promises a temporary token from the page's own
+   * backend, for each connection anew. `framing` is "json" or "msgpack". No more than `keepSeconds` of
+   * audio are kept; a lost connection is given up after `reconnectSeconds`. Throws a RangeError.
    */
   constructor(url, options = {}) {
     const { start = {}, token = null, framing = "json", backoff = {} } = options;
     const { keepSeconds = 60, reconnectSeconds = 60, WebSocket = globalThis.WebSocket } = options;
-    const { encoding = "pcm_s16le", sample_rate: rate = 16000, channels = 1 } = start;
     choose("framing", framing, FRAMINGS);
-    choose("start.encoding", encoding, SAMPLE_BYTES);
     this.#url = new URL(url, globalThis.document?.baseURI);
     this.#url.protocol = this.#url.protocol.replace(/^http/, "ws");
     this.#token = token;
     this.#framing = FRAMINGS[framing];
     this.#WebSocket = WebSocket;
     this.#keepSeconds = keepSeconds;
-    this.#reconnectMs = reconnectSeconds * 1000;
-    this.#start = { resumable: true, ...start, encoding, sample_rate: rate, channels };
-    this.#rate = rate;
-    this.#bytesPerSecond = SAMPLE_BYTES[encoding] * channels * rate;
-    this.#outbox = new Outbox(SAMPLE_BYTES[encoding] * channels);
-    this.#settled = new Settled(channels);
-    this.#backoff = new Backoff(backoff);
+    this.#start = new Start(start);
+    this.#outbox = new Outbox(this.#start.sampleBytes);
+    this.#settled = new Settled(this.#start.channels);
+    this.#patience = new Patience(backoff, reconnectSeconds);
     this.#finished = new Promise((keep, breakOff) => {
       this.#keep = keep;
       this.#breakOff = breakOff;
@@ -102,6 +93,10 @@ export class Stream {
     return this.#state;
   }
 
+  get #rate() {
+    return this.#start.rate;
+  }
+
   /** Seconds of audio so far. */
   get seconds() {
     return this.#outbox.end / this.#rate;
@@ -111,7 +106,7 @@ export class Stream {
   get waitingSeconds() {
     const untold = (this.#outbox.end - this.#outbox.takenEnd) / this.#rate;
     if (!this.#isAccepted) return untold;
-    if (!this.#session) return this.#connection.waitingBytes / this.#bytesPerSecond;
+    if (!this.#session) return this.#connection.waitingBytes / this.#start.sampleBytes / this.#rate;
     return Math.max(0, untold - this.#session.ackSeconds);
   }
 
@@ -120,9 +115,7 @@ export class Stream {
    * `closed`. Returns a function that ends it.
    */
   on(type, listener) {
-    if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
-    this.#listeners.get(type).add(listener);
-    return () => this.#listeners.get(type).delete(listener);
+    return this.#listeners.on(type, listener);
   }
 
   // ---- what is said
@@ -130,10 +123,7 @@ export class Stream {
   /** Samples as `start` announced them: an ArrayBuffer or a typed array, 5 ms to 2 s. */
   audio(samples) {
     if (this.#isEnding) return;
-    const pcm = ArrayBuffer.isView(samples)
-      ? samples.buffer.slice(samples.byteOffset, samples.byteOffset + samples.byteLength)
-      : samples;
-    const letter = this.#outbox.audio(pcm);
+    const letter = this.#outbox.audio(samples);
     this.#spokenAt = performance.now();
     this.#post(letter);
     this.#bound();
@@ -141,9 +131,7 @@ export class Stream {
 
   /** Options from now on, as the protocol's `configure`. */
   configure(fields) {
-    const { endpointing } = this.#start;
-    Object.assign(this.#start, fields);
-    if (fields.endpointing) this.#start.endpointing = { ...endpointing, ...fields.endpointing };
+    this.#start.configure(fields);
     this.#say({ type: "configure", ...fields });
   }
 
@@ -166,6 +154,7 @@ export class Stream {
 
   /** Gives the recording up. */
   close() {
+    this.#cutOff.drain();
     this.#connection?.close();
     this.#close({ code: 1000, reason: "closed by the page" });
   }
@@ -181,6 +170,10 @@ export class Stream {
 
   get #isEnding() {
     return ["stopping", "closed"].includes(this.#state);
+  }
+
+  get #isAllTaken() {
+    return this.#state === "stopping" && !this.#outbox.untaken.length;
   }
 
   #say(message) {
@@ -210,7 +203,7 @@ export class Stream {
     this.#timer = this.#error = null;
     const url = new URL(this.#url);
     try {
-      const token = this.#token && (await inTime(this.#token));
+      const token = await (this.#token && inTime(this.#token));
       if (token) url.searchParams.set("token", token);
     } catch (error) {
       this.#lose({ code: 1006, reason: error.message });
@@ -222,7 +215,12 @@ export class Stream {
       message: (event) => this.#receive(event),
       closed: (why) => this.#lose(why),
     };
-    this.#connection = new Connection(url, this.#framing, handlers, this.#WebSocket);
+    try {
+      this.#connection = new Connection(url, this.#framing, handlers, this.#WebSocket);
+    } catch (error) {
+      // Not a network's fault, but the address's: as ws:// in a page that came by https.
+      this.#fail({ code: "network", message: error.message });
+    }
   }
 
   #greet() {
@@ -230,15 +228,14 @@ export class Stream {
       const { id: session, token } = this.#session;
       this.#connection.control({ type: "resume", session, token, seq: this.#seq });
     } else {
-      this.#connection.control({ type: "start", ...this.#start });
+      this.#connection.control(this.#start.message);
     }
   }
 
   #accept() {
     this.#isAccepted = true;
     this.#opened = this.#isBegun = true;
-    this.#lostAt = null;
-    this.#backoff.reset();
+    this.#patience.accepted();
     this.#connection.expect((this.#session?.ackSeconds ?? 0) * 1000 * ACKS_MISSED_MAX);
     for (const letter of this.#outbox.untaken) this.#post(letter);
     if (!this.#isEnding) this.#enter("open");
@@ -249,18 +246,19 @@ export class Stream {
     this.#isAccepted = false;
     if (this.#state === "closed") return;
     const code = this.#error?.code;
-    if (this.#isDone && code !== "going_away") {
+    const isWanted = this.#patience.lost() && this.#opened;
+    if (!isWanted || (code ? !this.#isPassing(code) : this.#isDone)) {
       this.#close(why);
       return;
     }
-    this.#lostAt ??= performance.now();
-    if ((code && !isPassing(code)) || !this.#opened || performance.now() - this.#lostAt > this.#reconnectMs) {
-      this.#close(why);
-      return;
-    }
+    const isThere = this.#session && isGone(code); // the server, though not the session
     if (this.#isBegun && (code || !this.#session)) this.#restart();
     if (!this.#isEnding) this.#enter("reconnecting");
-    this.#timer = setTimeout(() => this.#connect(), RESTART.includes(code) ? 0 : this.#backoff.next());
+    this.#timer = setTimeout(() => this.#connect(), isThere ? 0 : this.#patience.next());
+  }
+
+  #isPassing(code) {
+    return isPassing(code, performance.now() - this.#spokenAt < SPEAKING_MS);
   }
 
   #hurry = () => {
@@ -271,20 +269,26 @@ export class Stream {
 
   /** The next connection begins another session. */
   #restart() {
-    const taken = this.#outbox.takenEnd - this.#base;
-    // A server that goes away answers what it has taken.
-    const settled = this.#isDone ? taken : this.#settled.seconds(taken / this.#rate) * this.#rate;
-    const wanted = this.#base + Math.max(0, Math.round(settled));
+    const taken = (this.#outbox.takenEnd - this.#base) / this.#rate;
+    const settled = Math.round(this.#settled.seconds(taken) * this.#rate);
+    const wanted = this.#base + Math.max(0, settled);
     this.#base = this.#outbox.restart(wanted);
     this.#session = null;
     this.#seq = 0;
     this.#isBegun = this.#isDone = false;
     this.#settled = new Settled(this.#start.channels);
-    this.#utterances = this.#utterance;
-    this.#emit("restarted", {
+    this.#timeline.restart(this.#base / this.#rate);
+    this.#restarted = {
       at: this.#base / this.#rate,
       lost_seconds: (this.#base - wanted) / this.#rate,
-    });
+    };
+  }
+
+  /** It has begun: it says anew what the one before could not finish. */
+  #renew() {
+    this.#cutOff.drain();
+    if (this.#restarted) this.#listeners.tell("restarted", this.#restarted);
+    this.#restarted = null;
   }
 
   // ---- what is heard
@@ -295,8 +299,13 @@ export class Stream {
       if (event.seq <= this.#seq) return;
       this.#seq = event.seq;
     }
+    if (this.#cutOff.keeps(event)) {
+      this.#cutOff.keep(this.#counted(event));
+      return;
+    }
     switch (event.type) {
       case "ready":
+        this.#renew();
         this.#session = event.resume && {
           id: event.session,
           token: event.resume.token,
@@ -316,11 +325,13 @@ export class Stream {
         break;
       case "error":
         if (event.fatal) this.#error = event;
+        else this.#start.refuse(event.field);
         break;
       case "done":
         this.#isDone = true;
         // A server that goes away and has heard all of it is not waited for.
-        if (this.#state === "stopping" && !this.#outbox.untaken.length) this.#forgive();
+        if (this.#error?.code === "going_away" && this.#isAllTaken) this.#error = null;
+        if (!this.#isPassing(this.#error?.code)) this.#tellCutOff();
         break;
       default:
         this.#settled.note(event);
@@ -328,8 +339,8 @@ export class Stream {
     this.#tell(event);
   }
 
-  #forgive() {
-    if (this.#error?.code === "going_away") this.#error = null;
+  #tellCutOff() {
+    for (const event of this.#cutOff.drain()) this.#listeners.tell(event.type, event);
   }
 
   #take(messages) {
@@ -338,22 +349,24 @@ export class Stream {
     this.#outbox.release(this.#base + this.#settled.seconds(taken) * this.#rate);
   }
 
-  /** To those who listen, counted from the beginning of the recording. */
+  /** To those who listen. */
   #tell(event) {
-    const isMendable = event.type === "error" && this.#opened && isPassing(event.code);
-    if (isMendable || (event.type === "done" && this.#error?.code === "going_away")) return;
-    const told = counted(event, this.#base / this.#rate, this.#utterances);
-    if (told.utterance) this.#utterance = Math.max(this.#utterance, told.utterance);
+    if (this.#state === "closed") return; // by a listener, meanwhile
+    const isMendable = event.type === "error" && this.#opened && this.#isPassing(event.code);
+    if (isMendable || (event.type === "done" && this.#isPassing(this.#error?.code))) return;
+    const told = this.#counted(event);
+    if (told.type === "done" && !this.#error) this.#keep(told.account);
+    this.#listeners.tell(told.type, told);
+  }
+
+  /** From the beginning of the recording. */
+  #counted(event) {
+    const told = this.#timeline.counted(event);
     if (told.type === "partial" || told.type === "final") {
       const since = performance.now() - this.#spokenAt;
       told.behind_ms = Math.round(since + (this.seconds - told.end) * 1000);
     }
-    if (told.type === "done" && !this.#error) this.#keep(told.account);
-    this.#emit(told.type, told);
-  }
-
-  #emit(type, event) {
-    for (const listener of this.#listeners.get(type) ?? []) listener(event);
+    return told;
   }
 
   // ---- states
@@ -361,7 +374,7 @@ export class Stream {
   #enter(state) {
     if (this.#state === state) return;
     this.#state = state;
-    this.#emit("state", { state });
+    this.#listeners.tell("state", { state });
   }
 
   #fail(error) {
@@ -377,19 +390,11 @@ export class Stream {
     globalThis.removeEventListener?.("online", this.#hurry);
     this.#connection = null;
     this.#isAccepted = false;
+    this.#tellCutOff();
+    if (this.#state === "closed") return; // by a listener
     this.#enter("closed");
     this.#breakOff(new Error(this.#error?.message || reason || `closed with ${code}`));
     const [opened, done, error] = [this.#opened, this.#isDone, this.#error];
-    this.#emit("closed", { code, reason, opened, done, error });
-  }
-}
-
-function isPassing(code) {
-  return RESTART.includes(code) || RETRY.includes(code);
-}
-
-function choose(field, value, allowed) {
-  if (!Object.hasOwn(allowed, value)) {
-    throw new RangeError(`${field} must be ${Object.keys(allowed).join(", ")}, got ${value}`);
+    this.#listeners.tell("closed", { code, reason, opened, done, error });
   }
 }

@@ -1,11 +1,27 @@
-/** Events of a session, counted from the beginning of the recording that it is a part of. */
+/** Events of sessions, counted from the beginning of the recording that these are parts of. */
 
-/** `seconds` and `utterances` of the recording came before the session. */
-export function counted(event, seconds, utterances) {
-  const told = moved(event, ["start", "end", "at"], seconds);
-  if (told.utterance !== undefined) told.utterance += utterances;
-  if (told.words) told.words = told.words.map((word) => moved(word, ["start", "end"], seconds));
-  return told;
+export class Timeline {
+  #seconds = 0; // of the recording, before this session
+  #before = 0; // utterances of the sessions before it
+  #utterance = 0; // the highest number so far
+
+  /** Another session begins there. */
+  restart(seconds) {
+    this.#seconds = seconds;
+    this.#before = this.#utterance;
+  }
+
+  counted(event) {
+    const told = moved(event, ["start", "end", "at"], this.#seconds);
+    if (told.words) {
+      told.words = told.words.map((word) => moved(word, ["start", "end"], this.#seconds));
+    }
+    if (told.utterance !== undefined) {
+      told.utterance += this.#before;
+      this.#utterance = Math.max(this.#utterance, told.utterance);
+    }
+    return told;
+  }
 }
 
 function moved(item, names, seconds) {

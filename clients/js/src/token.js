@@ -9,5 +9,9 @@ export async function inTime(ask) {
     const error = new Error(`no token within ${TOKEN_MS_MAX / 1000} s`);
     timer = setTimeout(() => reject(error), TOKEN_MS_MAX);
   });
-  return Promise.race([ask(), late]).finally(() => clearTimeout(timer));
+  try {
+    return await Promise.race([ask(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

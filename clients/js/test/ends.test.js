@@ -1,0 +1,211 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { Stream } from "../src/index.js";
+import { done, fatal, ready, Wire } from "./wire.js";
+
+const TYPES = ["ready", "final", "marker", "error", "done", "state", "restarted", "resumed", "closed"];
+const SECOND = new Int16Array(16000);
+
+/** A stream over a wire, and what it has told. */
+function open(wire, given = {}) {
+  const backoff = { firstMs: 20, mostMs: 20 };
+  const stream = new Stream("ws://server/", { WebSocket: wire.WebSocket, backoff, ...given });
+  const told = [];
+  for (const type of TYPES) stream.on(type, (event) => told.push({ type, ...event }));
+  const of = (type) => told.filter((event) => event.type === type);
+  return { stream, told, of };
+}
+
+async function until(condition) {
+  for (let i = 0; i < 400 && !condition(); i += 1) await sleep(5);
+  assert.ok(condition());
+}
+
+/** Answers every `start`, with another session each time. */
+function obliging() {
+  let count = 0;
+  return new Wire(({ type }, socket) => {
+    if (type === "start") socket.tell(ready((count += 1)));
+  });
+}
+
+/** Two seconds are spoken when the server is told to stop, in an utterance that began after one. */
+async function goingAway(wire) {
+  const heard = open(wire, { start: { language: "en" }, reconnectSeconds: 0.3 });
+  await until(() => heard.stream.state === "open");
+  heard.stream.audio(SECOND);
+  heard.stream.audio(SECOND);
+  heard.stream.marker("here");
+  wire.last.tell(
+    { type: "speech_started", channel: 0, at: 1, seq: 1 },
+    { type: "ack", messages: 3, samples: 32000 },
+    { type: "final", utterance: 1, channel: 0, start: 1, end: 2, text: "My phone numb", reason: "cut_off", seq: 2 },
+    { type: "marker", id: "here", at: 2, seq: 3 },
+    { type: "ack", messages: 3, samples: 32000 },
+    fatal("going_away"),
+    { ...done, seq: 4 },
+  );
+  return heard;
+}
+
+test("what was cut off is said whole by the next session", async () => {
+  const wire = obliging();
+  const { stream, of } = await goingAway(wire);
+  wire.last.close();
+  await until(() => wire.sockets.length === 2 && stream.state === "open");
+  assert.deepEqual([of("final"), of("marker"), of("error"), of("done")], [[], [], [], []]);
+  assert.deepEqual(of("restarted"), [{ type: "restarted", at: 0.7, lost_seconds: 0 }]);
+  const sent = wire.last.said.map(({ type, audio, id }) => id ?? audio?.byteLength ?? type);
+  assert.deepEqual(sent, ["start", 0.3 * 32000, 32000, "here"]);
+  stream.close();
+});
+
+test("what was cut off is told where no other session begins", async () => {
+  const wire = obliging();
+  const { told, of } = await goingAway(wire);
+  wire.WebSocket.prototype.send = function () {}; // as if nobody heard
+  const { WebSocket } = wire;
+  Object.defineProperty(WebSocket.prototype, "onopen", { set() {}, get: () => function () { this.close(); } });
+  wire.last.close();
+  await until(() => of("closed").length);
+  assert.deepEqual(told.slice(-4).map(({ type }) => type), ["final", "marker", "state", "closed"]);
+  assert.equal(of("final")[0].text, "My phone numb");
+  assert.deepEqual(of("restarted"), []);
+});
+
+test("what was cut off comes before the end of a recording that an error ends", async () => {
+  const wire = obliging();
+  const { stream, told } = open(wire);
+  await until(() => stream.state === "open");
+  wire.last.tell(
+    fatal("unauthorized"),
+    { type: "final", utterance: 1, channel: 0, start: 0, end: 1, text: "a", reason: "cut_off", seq: 1 },
+    { ...done, seq: 2 },
+  );
+  wire.last.close();
+  await until(() => stream.state === "closed");
+  const types = told.map(({ type }) => type).filter((type) => type !== "state");
+  assert.deepEqual(types, ["ready", "error", "final", "done", "closed"]);
+});
+
+test("nothing more is told of what the page has given up", async () => {
+  const { stream, of } = await goingAway(obliging());
+  stream.close();
+  assert.deepEqual(of("final"), []);
+});
+
+test("a session that is as long as may be is followed by another while somebody speaks", async () => {
+  const wire = obliging();
+  const { stream, of } = open(wire);
+  await until(() => stream.state === "open");
+  stream.audio(SECOND);
+  wire.last.tell(fatal("timed_out"), { ...done, seq: 1 });
+  wire.last.close();
+  await until(() => wire.sockets.length === 2 && stream.state === "open");
+  assert.deepEqual(of("error"), []);
+  stream.close();
+});
+
+test("a session in which nobody speaks any more ends with its time", async () => {
+  const wire = obliging();
+  const { stream, of } = open(wire);
+  await until(() => stream.state === "open");
+  wire.last.tell(fatal("timed_out"), { ...done, seq: 1 });
+  wire.last.close();
+  await until(() => of("closed").length);
+  assert.equal(of("closed")[0].error.code, "timed_out");
+});
+
+test("what the server does not take is not asked for again", async () => {
+  const wire = obliging();
+  const { stream } = open(wire, { start: { language: "en" } });
+  await until(() => stream.state === "open");
+  stream.configure({ partials: false });
+  stream.configure({ task: "sing", prompt: "x" });
+  wire.last.tell({ type: "error", code: "bad_message", message: "task", field: "task", fatal: false });
+  wire.last.tell(fatal("going_away"));
+  wire.last.close();
+  await until(() => wire.sockets.length === 2 && stream.state === "open");
+  const [{ language, partials, task, prompt }] = wire.last.said;
+  assert.deepEqual([language, partials, task, prompt], ["en", false, undefined, undefined]);
+  stream.close();
+});
+
+test("what cannot be understood ends the connection, not the recording", async () => {
+  const wire = obliging();
+  const { stream } = open(wire);
+  await until(() => stream.state === "open");
+  for (const gibberish of ["<html>", "null", "[]", '{"type": 1}']) {
+    const count = wire.sockets.length;
+    wire.last.onmessage({ data: gibberish });
+    await until(() => wire.sockets.length === count + 1);
+    await until(() => wire.last.said.length > 0);
+    assert.equal(wire.last.said[0].type, "resume");
+    wire.last.tell({ type: "resumed", session: "session 1", seq: 0, messages: 0, samples: 0 });
+    assert.equal(stream.state, "open");
+  }
+  stream.close();
+});
+
+test("a server that knows no session at all is not asked at once again and again", async () => {
+  const wire = obliging();
+  const { stream, of } = open(wire, { reconnectSeconds: 0.2 });
+  await until(() => stream.state === "open");
+  wire.last.close();
+  wire.WebSocket.prototype.send = function () {
+    this.tell(fatal("session_over"));
+    this.close();
+  };
+  await until(() => of("closed").length);
+  assert.ok(wire.sockets.length < 25, `${wire.sockets.length} connections`);
+});
+
+test("an address that browsers refuse is said to be the reason", async () => {
+  class Refusing {
+    constructor() {
+      throw new DOMException("not from a page that came by https", "SecurityError");
+    }
+  }
+  const { stream, of } = open({ WebSocket: Refusing });
+  await assert.rejects(stream.stop(), /came by https/);
+  assert.equal(of("closed")[0].reason, "not from a page that came by https");
+});
+
+test("a listener that throws stops nobody else", async (t) => {
+  const thrown = [];
+  const wire = obliging();
+  const { stream, of } = open(wire);
+  stream.on("state", () => {
+    throw new Error("mine");
+  });
+  const queue = globalThis.queueMicrotask;
+  t.mock.method(globalThis, "queueMicrotask", (task) =>
+    queue(() => {
+      try {
+        task();
+      } catch (error) {
+        thrown.push(error.message);
+      }
+    }),
+  );
+  await until(() => stream.state === "open");
+  wire.last.close();
+  await until(() => wire.sockets.length === 2);
+  stream.close();
+  await until(() => thrown.length === 3);
+  assert.deepEqual(new Set(thrown), new Set(["mine"]));
+  assert.equal(of("closed").length, 1);
+});
+
+test("a dead connection is noticed by who speaks where timers do not come", async (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  const wire = obliging();
+  const { stream } = open(wire);
+  await until(() => stream.state === "open");
+  t.mock.method(performance, "now", () => 1e9);
+  stream.audio(SECOND);
+  assert.equal(stream.state, "reconnecting");
+  stream.close();
+});
