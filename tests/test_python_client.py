@@ -26,6 +26,7 @@ from clients.python.stentor_client import (
 )
 from tests.access_rigs import Keyed, keyed
 from tests.conftest import ROOT, Recording, free_port, running_server, start_server, stop_server
+from tests.file_server import wave_of
 from tests.wire import soon, streams
 
 __all__ = ["keyed"]  # the fixture
@@ -227,7 +228,9 @@ async def test_a_connection_that_has_gone_silent_is_made_anew(
     assert events[-1].fields["account"]["received"] == samples(talk)
 
 
-@pytest.mark.parametrize(("how", "when"), [("kill", "partial"), ("terminate", "final")])
+@pytest.mark.parametrize(
+    ("how", "when"), [("kill", "partial"), ("terminate", "partial"), ("terminate", "final")]
+)
 async def test_a_server_that_is_started_anew_loses_no_word(
     talk: Path, speech: list[Recording], how: str, when: str
 ) -> None:
@@ -248,6 +251,35 @@ async def test_a_server_that_is_started_anew_loses_no_word(
     assert starts == sorted(starts)
     assert starts[-1] > samples(talk) / 16_000 / 2
     assert [event.utterance for event in told] == sorted({event.utterance for event in told})
+
+
+async def test_the_longest_session_is_followed_by_another(
+    talk: Path, speech: list[Recording]
+) -> None:
+    with running_server("--limits.session-seconds-max", "5") as server:
+        events = await _all(Live(wav(talk), Server(server.url)))
+    assert kinds(events)[:3] == ["ready", "lost", "restarted"]
+    assert finals(events) == said(speech)
+
+
+async def test_what_was_said_last_is_told_where_the_server_does_not_come_back(
+    speech: list[Recording], tmp_path: Path
+) -> None:
+    path = tmp_path / "voice.wav"
+    path.write_bytes(wave_of([speech[0].pcm]))
+    events: list[Event] = []
+    with running_server() as server:
+        live = Live(wav(path), Server(server.url, patience_seconds=1))
+        listening = asyncio.create_task(_all(live, events))
+        async with asyncio.timeout(20):
+            while sum(event.type == "partial" for event in events) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        server.process.terminate()
+        with pytest.raises(ConnectionLost):
+            await listening
+    (final,) = (event for event in events if event.type == "final")
+    assert final.fields["reason"] == "cut_off"
+    assert final.text.split()[0] == speech[0].text.split()[0]
 
 
 async def test_a_server_that_stays_away_is_given_up(talk: Path) -> None:
@@ -314,7 +346,7 @@ async def test_an_upload_is_sent_again_when_the_network_fails(
 ) -> None:
     async with network(server_url) as net, Files(Server(net.url)) as files:
         net.cut(down=True)
-        asyncio.get_running_loop().call_later(0.5, net.restore)
+        asyncio.get_running_loop().call_later(0.3, net.restore)  # it is tried longer
         text = await files.transcribe(talk, "text")
     assert net.accepted >= 2
     assert text.splitlines() == said(speech)

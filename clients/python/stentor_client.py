@@ -55,8 +55,9 @@ BLOCK_SECONDS = 0.04
 POLL_SECONDS = 0.3
 SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
 # Of the session, so that another has to be begun; and what may be otherwise in a moment.
-GONE = ("unknown_session", "session_over", "events_gone")
+GONE = ("unknown_session", "session_over", "events_gone", "timed_out")
 PASSING = ("overloaded", "going_away", "too_many_streams", "rate_limited", "connection_lost")
+BEGUN = ("ready", "resumed", "restarted")
 
 Report = Callable[[str, float, float | None], None]  # what is done, how much of how much
 
@@ -260,6 +261,7 @@ class Live:
         self.seq = 0
         self.answered = dict.fromkeys(range(form.channels), 0)  # samples
         self.begun, self.utterances, self.utterances_before = 0, 0, 0
+        self.cut_off: list[Event] = []  # the end of a session, told only if no other follows
         self.is_ready = self.is_done = False
         self.error: StentorError | None = None
 
@@ -334,7 +336,7 @@ class Live:
                 await asyncio.wait([feeding])
 
     async def _connections(self) -> AsyncGenerator[Event, None]:
-        tries, lost_at = 0, time.monotonic()
+        tries, lost_at, is_lost = 0, time.monotonic(), False
         while True:
             why: Exception | None = None
             try:
@@ -343,14 +345,21 @@ class Live:
                     contextlib.aclosing(self._converse(socket)) as events,
                 ):
                     async for event in events:
-                        tries, lost_at = 0, time.monotonic()
+                        tries, lost_at = tries * (event.type in BEGUN), time.monotonic()
+                        is_lost = False
                         yield event
             except (OSError, TimeoutError, WebSocketException) as error:
                 why = error
             if self.is_done and self.error is None:
                 return
-            self._check(why, tries, time.monotonic() - lost_at)
-            if tries == 0 and self.is_ready:
+            try:
+                self._check(why, tries, time.monotonic() - lost_at)
+            except StentorError:
+                for event in self.cut_off:
+                    yield event
+                raise
+            if self.is_ready and not is_lost:
+                is_lost = True
                 yield Event("lost", message=str(self.error or why or "it was closed"))
             self.error, tries = None, tries + 1
             await asyncio.sleep(_backoff(tries))
@@ -371,10 +380,13 @@ class Live:
     def _forget_session(self) -> None:
         """Another begins where the last final ended; controls that were obeyed are not repeated."""
         taken, answered = self.taken + 1 - self.first, min(self.answered.values())
+        owed = {event.fields.get("id", "") for event in self.cut_off}
         self.kept = deque(
             kept
             for n, kept in enumerate(self.kept)
-            if (kept.end > answered if kept.message["type"] == "audio" else n >= taken)
+            if n >= taken
+            or ("audio" in kept.message and kept.end > answered)
+            or kept.message.get("id") in owed
         )
         if self.is_stopped and (not self.kept or self.kept[-1].message["type"] != "stop"):
             self.kept.append(Kept({"type": "stop"}, self.samples, self.samples))
@@ -420,7 +432,7 @@ class Live:
             self._take(fields["messages"])
             self.sent = self.taken
         else:
-            kind = "restarted" if self.is_ready else kind
+            kind, self.cut_off = "restarted" if self.is_ready else kind, []
             self.session = fields if fields["resume"] else {}
         self.is_ready = True
         return Event(kind, fields=fields)
@@ -446,15 +458,20 @@ class Live:
             return None
         if self.begun:
             self._shift(fields)
+        is_cut_off = fields.get("reason") == "cut_off" or (kind == "marker" and self.cut_off)
         if kind == "final":
             self.utterances = max(self.utterances, fields["utterance"])
+        if kind == "final" and not is_cut_off:
             self.answered[fields["channel"]] = round(fields["end"] * self.start["sample_rate"])
         self.is_done = self.is_done or kind == "done"
         if kind == "done" and self.error is not None:
             return None  # not of the recording, but of a session that was ended
         words = tuple(Word(**word) for word in fields.get("words", ()))
         known = {name: value for name, value in fields.items() if name in NAMES}
-        return Event(**known, words=words, fields=fields)
+        event = Event(**known, words=words, fields=fields)
+        if is_cut_off:
+            self.cut_off.append(event)
+        return None if is_cut_off else event
 
     def _shift(self, fields: dict[str, Any]) -> None:
         """From the times of a session to those of the recording."""
