@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bench import call_goals, goals, plots, report
+from bench import call_goals, goals, page_goals, plots, report
+from bench.tries import Try
 
 MACHINE = {
     "date": "2026-01-02T03:04:05+00:00",
@@ -222,3 +223,55 @@ def test_calls_are_all_carried_and_in_time(
     }
     (found,) = call_goals.calls({"load": {"streams": streams}, "median": figures})
     assert found.reached is reached
+
+
+@pytest.mark.parametrize(
+    ("changed", "reached"),
+    [
+        ({}, [True, True]),
+        ({"word_ms_p95": 520.0}, [False, True]),
+        ({"first_partial_ms_p95": 520.0}, [True, False]),
+        ({"not_on_the_page": 1.0}, [False, False]),
+    ],
+)
+def test_the_page_shows_in_time_what_the_microphone_hears(
+    changed: dict[str, float], reached: list[bool]
+) -> None:
+    figures = {
+        "word_ms_p95": 160.0,
+        "first_partial_ms_p95": 170.0,
+        "microphone_ms_max": 84.0,
+        "not_on_the_page": 0.0,
+        **changed,
+    }
+    assert [found.reached for found in page_goals.shown({"figures": figures})] == reached
+
+
+@pytest.mark.parametrize(("cores", "reached"), [(0.08, True), (0.1, False)])
+def test_the_page_costs_little(cores: float, reached: bool) -> None:
+    figures = {"page_cpu_cores_streaming": cores, "browser_cpu_cores_streaming": 0.14}
+    (found,) = page_goals.cost({"figures": figures})
+    assert found.reached is reached
+
+
+@pytest.mark.parametrize(
+    ("changed", "seconds", "reached"),
+    [
+        ({}, 5, True),
+        ({"all_words": 19}, 5, False),
+        ({"tries": 19, "all_words": 19}, 5, False),
+        ({"words": 0}, 5, False),
+        ({}, 4, False),
+    ],
+)
+def test_a_cut_loses_no_word(changed: dict[str, int], seconds: float, reached: bool) -> None:
+    figures = {"tries": 20, "all_words": 20, "resumed": 20, "words": 23, "away_seconds_max": 9.0}
+    content = {"client": "page", "seconds": seconds, "figures": {**figures, **changed}}
+    (found,) = page_goals.cuts(content)
+    assert found.reached is reached
+
+
+def test_the_time_away_is_from_a_loss_to_what_comes_after() -> None:
+    found = Try("reset", 1.0)
+    found.note([("lost", 2.0), ("resumed", 4.5), ("lost", 10.0), ("restarted", 11.0)])
+    assert (found.states[-1], found.away_seconds) == ("restarted", 3.5)
