@@ -22,7 +22,7 @@ from batch.backends.mel import FRAME
 from batch.backends.rehearsal import best_batch, least, noise, ran_out
 from batch.backends.tokens import Reader, Vocabulary, forced
 from batch.backends.whisper_replica import DeviceMel, HostMel, Replica, load
-from batch.backends.windows import BUCKETS, FRAMES_FULL, bucket, lengths
+from batch.backends.windows import BUCKETS, FRAMES_FULL, bucket, frames_of, lengths
 from batch.backends.words import Piece, pieces
 from batch.devices import numbers_of
 from batch.models import ModelTraits
@@ -174,7 +174,7 @@ class WhisperBackend:
         model = replica.model
         first = batch[0].decode
         longest = max(t.decode.end - t.decode.start for t in batch)
-        frames = bucket(longest, first.full)
+        frames = frames_of(longest, first.full)
         encoded = self._encode(model, replica.mel(batch, frames))
         languages = self._languages(model, batch, encoded)
         readers = [
