@@ -91,11 +91,17 @@ def peers(content: Content) -> list[Finding]:
                 more >= PEER_RATIO_MIN,
             )
         )
-    errors = {name: _errors(server) for name, server in content["servers"].items()}
+    return out
+
+
+def peer_words(content: Content) -> list[Finding]:
+    """No form of WhisperLive may have fewer wrong words."""
+    servers = content["servers"]
+    errors = {name: WordErrors.of(server["figures"]) for name, server in servers.items()}
     told = ", ".join(f"{found.told()} {name}" for name, found in errors.items())
     judging = [
         errors[name]
-        for name, server in content["servers"].items()
+        for name, server in servers.items()
         if server["protocol"] == "whisperlive" and errors[name].words
     ]
     judged = None  # more, but by no more than chance explains: too few words to tell
@@ -105,13 +111,17 @@ def peers(content: Content) -> list[Finding]:
             judged = False
         elif all(own.rate <= other.rate for other in judging):
             judged = True
-    return [*out, Finding(f"words wrong, with as many streams as each holds: {told}", judged)]
+    return [Finding(f"words wrong, with as many streams as each holds: {told}", judged)]
 
 
 @dataclass(frozen=True, slots=True)
 class WordErrors:
     wrong: float
     words: float
+
+    @classmethod
+    def of(cls, run: Mapping[str, float]) -> "WordErrors":
+        return cls(sum(run[f"words_{kind}"] for kind in WRONG), run["words"])
 
     @property
     def rate(self) -> float:
@@ -127,18 +137,6 @@ class WordErrors:
         pooled = (self.wrong + other.wrong) / (self.words + other.words)
         error = math.sqrt(pooled * (1 - pooled) * (1 / self.words + 1 / other.words))
         return self.rate - other.rate > ONE_SIDED_95 * error
-
-
-def _errors(server: Content) -> WordErrors:
-    """Of all runs with as many streams as it holds by partials, or one."""
-    runs = [
-        run
-        for tried, most in zip(server["tried"], server["partials"], strict=False)
-        for streams, run in tried.items()
-        if int(streams) == max(1, most)
-    ]
-    wrong = sum(run[f"words_{kind}"] for run in runs for kind in WRONG)
-    return WordErrors(wrong, sum(run["words"] for run in runs))
 
 
 # ---- 2: real sizes
