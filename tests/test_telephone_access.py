@@ -1,6 +1,7 @@
 """Who may send a call, who may read it, and what else is told of it."""
 
 import asyncio
+import contextlib
 import hmac
 import json
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosedError
 
 from server.telephony.door import signature_of
 from tests.access_rigs import Keyed, keyed
@@ -92,6 +94,14 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("proxied")
+    flags = configured(folder, twilio_token=TOKEN, public_url="wss://stt.example")
+    with running_server(*flags) as server:
+        yield server
+
+
 @pytest.mark.parametrize("scheme", ["wss", "https", "ws"])
 @pytest.mark.parametrize("slash", ["", "/"])
 async def test_a_right_signature_opens_the_door(signed: Server, scheme: str, slash: str) -> None:
@@ -121,6 +131,20 @@ def wrong_signatures() -> dict[str, dict[str, str]]:
 async def test_no_other_does(signed: Server, name: str) -> None:
     async with carrier(signed.url, additional_headers=wrong_signatures()[name]) as twilio:
         assert await twilio.closed() == 1008
+
+
+@pytest.mark.parametrize(("base", "code"), [("wss://stt.example", 1000), ("", 1008)])
+async def test_behind_a_proxy_the_signature_is_of_the_public_address(
+    proxied: Server, base: str, code: int
+) -> None:
+    base = base or proxied.url.replace("http", "ws")
+    headers = {"X-Twilio-Signature": signature_of(TOKEN, f"{base}/telephony/twilio").decode()}
+    async with carrier(proxied.url, additional_headers=headers) as twilio:
+        call = new_id()
+        with contextlib.suppress(ConnectionClosedError):  # it is refused at once
+            await twilio.begin(call)
+            await twilio.say(stop(call))
+        assert await twilio.closed() == code
 
 
 def test_the_signature_is_twilios() -> None:

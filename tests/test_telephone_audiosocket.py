@@ -69,7 +69,8 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def stentor(port: int) -> Iterator[Server]:
-    with running_server("--audiosocket", f"127.0.0.1:{port}") as server:
+    limits = ("--limits.start-seconds-max", "3")
+    with running_server("--audiosocket", f"127.0.0.1:{port}", *limits) as server:
         yield server
 
 
@@ -162,6 +163,35 @@ async def test_who_does_not_say_which_call_it_is_is_hung_up_on(
     async with asyncio.timeout(PATIENCE):
         assert await reader.read() == HANGUP
     writer.close()
+
+
+@pytest.mark.parametrize("first", [b"", b"\x01\x00\x10half"])
+async def test_who_never_says_it_is_hung_up_on(port: int, first: bytes, stentor: Server) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(first)
+    async with asyncio.timeout(PATIENCE):
+        assert await reader.read() == HANGUP
+    writer.close()
+
+
+async def test_a_pause_in_which_nothing_is_sent_is_in_the_times(
+    stentor: Server, port: int, speech: list[Recording]
+) -> None:
+    sound = samples(speech[0].pcm)
+    last = max(at for at, level in enumerate(abs(sound)) if level > LOUD)
+    audio = encoded(sound[: last + 1], "pcm_s16le", 8000)
+    async with calling(port) as (asterisk, call), reading(stentor.url, call) as reader:
+        await asterisk.play(audio)
+        await reader.wait_for("final")  # after a second of nothing
+        await asyncio.sleep(2.0)
+        began = time.monotonic()
+        await asterisk.play(audio)
+        asterisk.say(HANGUP)
+        await ended(reader)
+        assert time.monotonic() - began < len(audio) / 16_000 + END_SECONDS_MAX
+    one, two = (final for final in reader.finals() if final["text"])
+    assert one["text"] == two["text"] == speech[0].text
+    assert two["start"] - one["end"] > 3.0
 
 
 async def test_a_full_server_hangs_up_at_once(speech: list[Recording]) -> None:

@@ -1,5 +1,6 @@
 """The scripts and examples for telephone systems, as they are handed out."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -15,8 +16,11 @@ import pytest
 from server.protocols.base import Handshake, Start
 from server.telephony.bridges import BRIDGES
 from server.telephony.bridges.linear import Linear
+from tests.access_rigs import WRONG, Keyed, keyed
 from tests.conftest import ROOT, Recording, free_port, running_server
 from tests.telephone_rigs import carrier, chunks, mulaw, new_id, stop
+
+__all__ = ["keyed"]
 
 FOLDER = ROOT / "clients" / "telephony"
 HELLO = ROOT / "tests" / "audio" / "hello.wav"
@@ -49,12 +53,22 @@ def test_a_call_is_placed_and_followed(
     assert told.strip().endswith(": " + speech[0].text)
 
 
-def test_a_call_that_may_not_be_read_is_an_error(server_url: str) -> None:
-    url = server_url.replace("http", "ws")
-    follower = script("follow_call.py", "any?from=1", "--server", url)
+def test_a_call_that_may_not_be_read_is_an_error(keyed: Keyed) -> None:
+    url = keyed.url.replace("http", "ws")
+    follower = script("follow_call.py", "any", "--server", url, "--key", WRONG)
     told, _ = follower.communicate(timeout=30)
-    assert told.startswith("bad_message: from")
+    assert told.startswith("unauthorized: ")
     assert follower.returncode == 1
+
+
+async def test_a_call_is_followed_whatever_its_id_is_made_of(server_url: str) -> None:
+    call = "v3:a/b?c=d#e%2F " + new_id()
+    with script("follow_call.py", call, "--server", server_url.replace("http", "ws")) as follower:
+        async with carrier(server_url) as twilio:
+            await twilio.begin(call)
+            await twilio.say(stop(call))
+            await twilio.closed()
+        assert await asyncio.to_thread(follower.wait, 20) == 0
 
 
 async def test_twilios_voice_app_streams_the_call_and_prints_it(

@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -29,7 +30,7 @@ def follow(call: str, server: str, key: str = "") -> Iterator[dict[str, Any]]:
     after = 0
     while True:
         try:
-            address = f"{server}/v1/calls/{call}?after={after}"
+            address = f"{server}/v1/calls/{quote(call, safe='')}?after={after}"
             with connect(address, additional_headers=headers, compression=None) as line:
                 for text in line:
                     message = json.loads(text)

@@ -15,7 +15,7 @@ import json
 import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 from xml.sax.saxutils import escape, quoteattr
 
 from websockets.sync.client import connect
@@ -32,7 +32,7 @@ TWIML = """<?xml version="1.0" encoding="UTF-8"?>
 
 def follow(call: str, server: str, key: str) -> None:
     headers = {"Authorization": key} if key else {}
-    with connect(f"{server}/v1/calls/{call}", additional_headers=headers) as line:
+    with connect(f"{server}/v1/calls/{quote(call, safe='')}", additional_headers=headers) as line:
         for text in line:
             message = json.loads(text)
             if message["type"] == "final":

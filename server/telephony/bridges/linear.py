@@ -23,7 +23,7 @@ from server.telephony.fields import (
 )
 from server.telephony.samples import Pauses, Whole
 from streaming.errors import TranscriptionError
-from streaming.events import Event, Partial, TurnEnded
+from streaming.events import Event, Partial
 from streaming.events import Final as FinalEvent
 from streaming.options import AudioFormat, Encoding
 
@@ -113,9 +113,7 @@ class Linear:
     # ---- out
 
     def reply(self, event: Event) -> Iterable[Message]:
-        if not self.has_text or isinstance(event, TurnEnded):
-            return ()
-        if not isinstance(event, Partial | FinalEvent):
+        if not self.has_text or not isinstance(event, Partial | FinalEvent):
             return ()
         kind, fields = describe(event, "none")
         del fields["words"]
