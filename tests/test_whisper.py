@@ -7,7 +7,7 @@ import pytest
 
 from batch.backends.base import Task
 from batch.backends.whisper import WhisperBackend
-from batch.backends.windows import BUCKETS, bucket, lengths
+from batch.backends.windows import BUCKETS, bucket, frames_of, lengths
 from streaming.audio import to_float
 from streaming.events import SAMPLE_RATE, Decode, Hypothesis, Kind, join
 from tests.conftest import Recording
@@ -191,6 +191,10 @@ def test_requests_join_a_batch_when_they_can_and_gain_by_it(
     assert not any(backend.joins(plain, other) for other in (longer, prompted))
     monkeypatch.setattr(backend, "padding", 400)
     assert backend.joins(plain, longer)
+    first = replace(plain, end=SAMPLE_RATE // 2)
+    assert backend.joins(first, plain)
+    assert not backend.joins(first, longer)
+    assert not backend.joins(longer, first)
     assert not backend.joins(plain, replace(plain, full=True))
 
 
@@ -199,6 +203,19 @@ def test_windows_are_never_encoded_on_less_than_two_seconds_nor_more_than_thirty
     assert bucket(60 * SAMPLE_RATE, False) == 3000
     assert bucket(800, True) == 3000
     assert all(bucket(frames * 160 - 60 * 160, False) <= frames for frames in BUCKETS)
+    assert frames_of(800, False) == 200
+    assert frames_of(60 * SAMPLE_RATE, False) == 3000
+    assert frames_of(800, True) == 3000
+
+
+@pytest.mark.parametrize("seconds", [1.0, 1.51, 2.0, 3.33, 12.0, 29.4])
+def test_no_more_is_encoded_than_a_window_needs(seconds: float) -> None:
+    window = round(seconds * 100)
+    assert (
+        max(window + 50, 200)
+        <= frames_of(round(seconds * SAMPLE_RATE), False)
+        <= max(window + 70, 200)
+    )
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,11 @@ from batch.backends.words import Piece, pieces
 from batch.devices import numbers_of
 from batch.models import ModelTraits
 from batch.options import ModelOptions
-from streaming.events import Decode, Hypothesis, Kind
+from streaming.events import Decode, Hypothesis, Kind, samples
 
 LANES_MAX = 8
+FIRST = samples(1000)
+PADDING_FIRST = 100  # mel frames by which a window as short as that may be lengthened
 BATCHES = (4, 8, 16, 32, 64)  # of a GPU, to be tried at warm-up
 ROWS_MAX = 512  # what an operator may ask for
 
@@ -57,6 +59,8 @@ class WhisperBackend:
         # A core is busy with one window of a large model: several at once compete for its cache.
         # Measured at warm-up; without one, the careful choice.
         self.encodes_together = not on_cpu
+        # On a GPU equal shapes are worth more than a few frames.
+        self.frames_of = frames_of if on_cpu else bucket
         self.padding = 0  # mel frames by which a window may be lengthened to join a batch
         self.cost = RequestCost(0.0)
         self.full_seconds: float | None = 0.0 if traits.final_window == "full" else None
@@ -135,10 +139,11 @@ class WhisperBackend:
     def joins(self, first: Decode, other: Decode) -> bool:
         if first.full != other.full or self._must_equal(first) != self._must_equal(other):
             return False
-        padding = bucket(first.end - first.start, first.full) - bucket(
-            other.end - other.start, other.full
-        )
-        return abs(padding) <= self.padding
+        windows = first.end - first.start, other.end - other.start
+        short, long = (bucket(window, first.full) for window in sorted(windows))
+        # The first words of an utterance are there soon, if they need not wait for long windows.
+        most = min(self.padding, PADDING_FIRST) if min(windows) < FIRST else self.padding
+        return long - short <= most
 
     def _must_equal(self, decode: Decode) -> object:
         # `<|startoftranscript|>` must stand at one position in a batch, hence the prompt's length.
@@ -174,7 +179,7 @@ class WhisperBackend:
         model = replica.model
         first = batch[0].decode
         longest = max(t.decode.end - t.decode.start for t in batch)
-        frames = frames_of(longest, first.full)
+        frames = self.frames_of(longest, first.full)
         encoded = self._encode(model, replica.mel(batch, frames))
         languages = self._languages(model, batch, encoded)
         readers = [
