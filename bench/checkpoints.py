@@ -5,11 +5,7 @@
 float16 safetensors, as OpenAI's are on the hub. What such a model says is nothing.
 """
 
-import argparse
 import json
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +14,11 @@ import torch
 from safetensors.torch import save_file
 
 from bench.launch import ROOT
+from bench.shape_folders import built, command, shape_of
 from bench.shape_sizes import (
     ENCODER_POSITIONS,
     FOLDER,
     POSITIONS,
-    SHAPES,
     TEXT_TOKENS,
     Shape,
     languages,
@@ -39,15 +35,8 @@ def ready(name: str, folder: Path = FOLDER) -> Path:
     """The folder of a shape, built if it is not there; of `nano`, the real one."""
     if name == "nano":
         return NANO_HF
-    if name not in SHAPES:
-        raise ValueError(f"{name!r} is not one of nano, {', '.join(SHAPES)}")
-    path = folder / f"{name}-checkpoint-{FORMAT}"
-    if not path.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}-") as unfinished:
-            build(SHAPES[name], Path(unfinished))
-            shutil.copytree(unfinished, path)
-    return path
+    shape = shape_of(name, "nano")
+    return built(folder / f"{name}-checkpoint-{FORMAT}", shape, build)
 
 
 def build(shape: Shape, folder: Path) -> None:
@@ -141,17 +130,5 @@ def _norm(name: str, width: int) -> Tensors:
     yield f"{name}.bias", (width,), None
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.checkpoints", description=__doc__)
-    parser.add_argument("names", nargs="*", default=["base", "small"], metavar="name")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where they are kept")
-    given = parser.parse_args()
-    for name in given.names:
-        began = time.perf_counter()
-        path = ready(name, given.folder)
-        size = (path / "model.safetensors").stat().st_size / 1e6
-        print(f"{path}: {size:.0f} MB, {time.perf_counter() - began:.1f} s")
-
-
 if __name__ == "__main__":
-    main()
+    command("bench.checkpoints", __doc__, ready, "model.safetensors", ["base", "small"])

@@ -6,15 +6,13 @@ Features, encoder, decoder and alignment run as for any model, and each token of
 that was not forced takes a step of the decoder; replaced is only what is said (`made_up.py`).
 """
 
-from dataclasses import replace
-
 from batch.backends.hypotheses import Alignment
 from batch.backends.torch_row import Row
 from batch.backends.torch_whisper import TorchWhisperBackend
-from batch.models import read_traits, resolve
 from batch.options import ModelOptions
 from bench.checkpoints import ready
 from bench.made_up import Speech, alignment, vocabulary
+from bench.shape_folders import described
 
 LOG_PROBABILITY = -0.05  # of a token: as of one that is well heard
 
@@ -40,10 +38,8 @@ class GpuShape(TorchWhisperBackend):
 
     def __init__(self, options: ModelOptions) -> None:
         folder = ready(self.shape)
-        named = options.model_copy(update={"name": str(folder), "backend": "torch"})
-        found = resolve(named)
-        info = replace(found.info, name=f"{self.shape} shape", why="random weights, for a bench")
-        super().__init__(folder, info, read_traits(folder, info.device), named)
+        named = options.model_copy(update={"backend": "torch"})
+        super().__init__(folder, *described(self.shape, folder, named), named)
         said = Speech(*vocabulary(self.vocabulary.text))
 
         class Spoken(MadeUpRow):

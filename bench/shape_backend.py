@@ -18,9 +18,9 @@ from batch.backends.base import Task
 from batch.backends.tokens import Reader
 from batch.backends.whisper import WhisperBackend
 from batch.backends.words import Piece
-from batch.models import read_traits, resolve
 from batch.options import ModelOptions
 from bench.made_up import Ids, Speech, alignment, vocabulary
+from bench.shape_folders import described
 from bench.shape_models import ready
 from bench.shape_sizes import FOLDER
 from streaming.events import Decode
@@ -31,9 +31,7 @@ class ShapeBackend(WhisperBackend):
 
     def __init__(self, options: ModelOptions) -> None:
         folder = ready(self.shape, FOLDER)
-        found = resolve(options.model_copy(update={"name": str(folder)}))
-        info = replace(found.info, name=f"{self.shape} shape", why="random weights, for a bench")
-        super().__init__(folder, info, read_traits(folder, info.device), options)
+        super().__init__(folder, *described(self.shape, folder, options), options)
         self.speech = Speech(*vocabulary(self.vocabulary.text))
 
     def _prompt(self, reader: Reader, decode: Decode) -> Ids:

@@ -6,11 +6,7 @@ int8 as CTranslate2 stores it, so that each matrix and the projection onto 51,86
 real time. What they say is nothing: whatever is not forced is the end of the text.
 """
 
-import argparse
 import json
-import shutil
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from ctranslate2.specs.whisper_spec import WhisperSpec
 
+from bench.shape_folders import built, command, shape_of
 from bench.shape_sizes import (
     ENCODER_POSITIONS,
     FOLDER,
     NANO,
     POSITIONS,
-    SHAPES,
     TEXT_TOKENS,
     Shape,
     languages,
@@ -39,18 +35,7 @@ FORMAT = 1  # of the folders; another one is built anew
 
 def ready(name: str, folder: Path = FOLDER) -> Path:
     """The folder of a shape, built if it is not there."""
-    if name not in SHAPES:
-        raise ValueError(f"{name!r} is not one of {', '.join(SHAPES)}")
-    path = folder / f"{name}-{FORMAT}"
-    if not path.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}-"))
-        try:
-            build(SHAPES[name], unfinished)
-            unfinished.rename(path)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-    return path
+    return built(folder / f"{name}-{FORMAT}", shape_of(name), build)
 
 
 def build(shape: Shape, folder: Path) -> None:
@@ -143,17 +128,5 @@ class Weights:
         return self.rng.standard_normal(size, np.float32) * np.float32(deviation)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.shape_models", description=__doc__)
-    parser.add_argument("names", nargs="*", default=["tiny", "base", "small"], metavar="name")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where they are kept")
-    given = parser.parse_args()
-    for name in given.names:
-        began = time.perf_counter()
-        path = ready(name, given.folder)
-        size = (path / "model.bin").stat().st_size / 1e6
-        print(f"{path}: {size:.0f} MB, {time.perf_counter() - began:.1f} s")
-
-
 if __name__ == "__main__":
-    main()
+    command("bench.shape_models", __doc__, ready, "model.bin", ["tiny", "base", "small"])

@@ -1,5 +1,6 @@
 """Speechmatics' batch API."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from server.openapi.native import JOB_ERRORS
@@ -111,6 +112,20 @@ FEATURES_JSON: Final[Schema] = {
     "description": "Languages, locales and domains, for files and live.",
 }
 
+
+def _read(
+    path: str,
+    name: str,
+    summary: str,
+    answer: Answer,
+    refusals: Refusals,
+    parameters: Sequence[Schema] = (),
+) -> Operation:
+    return Operation(
+        "GET", path, name, summary, {200: answer}, refusals=refusals, parameters=parameters
+    )
+
+
 OPERATIONS: Final = [
     Operation(
         "POST",
@@ -122,23 +137,21 @@ OPERATIONS: Final = [
         parameters=[*WAIT, FORMAT],
         body={FORM: _form},
     ),
-    Operation(
-        "GET",
+    _read(
         PATH,
         "list_batch_jobs",
         "List jobs",
-        {200: Answer("The jobs, newest first.", {JSON: BatchJobsJson})},
-        refusals=ERRORS,
-        parameters=query(ListFields),
+        Answer("The jobs, newest first.", {JSON: BatchJobsJson}),
+        ERRORS,
+        query(ListFields),
     ),
-    Operation(
-        "GET",
+    _read(
         ONE,
         "get_batch_job",
         "See where a job stands",
-        {200: Answer("The job.", {JSON: BatchJobJson})},
-        refusals=OF_ONE,
-        parameters=POLL,
+        Answer("The job.", {JSON: BatchJobJson}),
+        OF_ONE,
+        POLL,
     ),
     Operation(
         "DELETE",
@@ -149,39 +162,35 @@ OPERATIONS: Final = [
         refusals=OF_ONE.plus(JobLocked),
         parameters=query(DeletionFields),
     ),
-    Operation(
-        "GET",
+    _read(
         ONE + "/transcript",
         "get_batch_transcript",
         "Read a job's transcript",
-        {200: Answer("The transcript.", TRANSCRIPTS)},
-        refusals=OF_ONE.plus(NoFormat, NotReady, JobGone),
-        parameters=[*POLL, FORMAT],
+        Answer("The transcript.", TRANSCRIPTS),
+        OF_ONE.plus(NoFormat, NotReady, JobGone),
+        [*POLL, FORMAT],
     ),
-    Operation(
-        "GET",
+    _read(
         ONE + "/data",
         "get_batch_recording",
         "Read a job's recording",
-        {200: Answer("The recording.", {BYTES: BINARY})},
-        refusals=OF_ONE.plus(JobGone),
+        Answer("The recording.", {BYTES: BINARY}),
+        OF_ONE.plus(JobGone),
     ),
-    Operation(
-        "GET",
+    _read(
         ONE + "/log",
         "get_batch_log",
         "Read what had no effect, and what went wrong",
-        {200: Answer("A line for each.", {"text/plain": TEXT})},
-        refusals=OF_ONE.plus(JobGone),
+        Answer("A line for each.", {"text/plain": TEXT}),
+        OF_ONE.plus(JobGone),
     ),
-    Operation(
-        "GET",
+    _read(
         USAGE,
         "get_batch_usage",
         "Count what was transcribed",
-        {200: Answer("By language and operating point.", {JSON: UsageJson})},
-        refusals=ERRORS,
-        parameters=query(UsageFields),
+        Answer("By language and operating point.", {JSON: UsageJson}),
+        ERRORS,
+        query(UsageFields),
     ),
     Operation(
         "GET",
