@@ -39,7 +39,8 @@ AUDIO: Final = Part("audio", bytes_max=40 << 20)
 SECONDS_MAX: Final = 120.0
 SHORTEST: Final = samples(80)
 PROMPT_LENGTH_MAX: Final = 2000  # of what is read
-PCM_TYPES: Final = ("audio/pcm", "audio/l16", "application/octet-stream")
+PCM_TYPES: Final = ("audio/pcm", "audio/l16")
+ANY_TYPE: Final = "application/octet-stream"  # PCM if its rate and channels are told, else a file
 TITLES: Final = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -159,7 +160,9 @@ def _config(fields: list[tuple[str, str]]) -> SyncConfig:
 
 def _source(upload: Upload, config: SyncConfig) -> BinaryIO:
     """What is sent without a header gets one."""
-    if not upload.media_type.startswith(PCM_TYPES) or _is_wave(upload.file):
+    is_told = config.sample_rate is not None and config.channels is not None
+    is_pcm = upload.media_type.startswith((*PCM_TYPES, ANY_TYPE) if is_told else PCM_TYPES)
+    if not is_pcm or _is_wave(upload.file):
         return upload.file
     if config.sample_rate is None or config.channels is None:
         raise BadMessage(
