@@ -21,6 +21,7 @@ from server.access.addresses import Forwarded
 from server.access.gate import TOKEN_FIELDS, Gate
 from server.access.guard import Guard
 from server.access.keyring import Keyring
+from server.access.pages import let_in
 from server.access.reach import reach_of
 from server.closing import turn_away
 from server.config import Config
@@ -151,6 +152,7 @@ def _guarded(app: Starlette, gate: Gate) -> Starlette:
     app.router.redirect_slashes = False  # see server/rest/elsewhere.py
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Forwarded, proxies=gate.proxies)
+    let_in(app, gate.options.origins)
     return app
 
 

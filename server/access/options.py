@@ -120,7 +120,7 @@ class AccessOptions(Options):
     """Who may use the server; `stentor keys` makes keys. See docs/security.md."""
 
     origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
-    """Sites whose pages may open WebSockets, beside our own: https://app.example, or * for any."""
+    """Sites whose pages may use us, beside our own: https://app.example, or * for any."""
     proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
     """Addresses or networks of reverse proxies whose X-Forwarded-… are believed."""
     failures_per_minute: Annotated[int, Field(ge=1)] = 30
