@@ -170,6 +170,13 @@ def test_a_wrong_config_is_refused(sm: Api, config: Any, error: str, detail: str
     assert detail in answer.json()["detail"]
 
 
+def test_a_number_that_json_cannot_tell_again_is_refused(sm: Api) -> None:
+    config = json.dumps({**CONFIG, "tracking": {"details": {"a": 0}}}).replace(": 0", ": 1e999")
+    answer = sm.submit(config=config)
+    assert answer.status_code == 400
+    assert "a number in it that is too large" in answer.json()["detail"]
+
+
 def test_the_config_may_be_a_file(sm: Api) -> None:
     data = ("hello.wav", HELLO.read_bytes())
     config = ("config.json", b"\xef\xbb\xbf" + json.dumps(CONFIG).encode(), "application/json")

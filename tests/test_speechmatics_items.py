@@ -171,6 +171,12 @@ def test_an_expression_that_would_take_for_ever_is_stopped() -> None:
         Replacements([(r"/^(\w|\w\w|a)*$/", "")]).find(["a" * 60 + "!"])
 
 
+def test_an_expression_that_writes_without_end_is_stopped() -> None:
+    with pytest.raises(BadMessage, match="more than 4000 characters are written for a word"):
+        Replacements([("/(?:)/", "x" * 1000)]).find(["welcome"])
+    assert Replacements([("/(?:)/", "x" * 1000)]).find(["as"])[0].text.count("x") == 3000
+
+
 def test_many_expressions_may_look_at_the_same_words_for_hours() -> None:
     rules = [(rf"/\b{letter}+(ing|s)?\b/i", "") for letter in "bcdefghjklmnopqrstuvwxyz"]
     found = Replacements(rules, Patience(0.25, 0.05))

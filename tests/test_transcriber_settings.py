@@ -216,3 +216,35 @@ def test_a_closed_standard_output_is_said() -> None:
     )
     assert ran.returncode == 1
     assert ran.stderr == b"stentor transcriber: standard output is closed\n"
+
+
+def test_a_pipe_may_be_named_as_the_input() -> None:
+    ran = transcriber("--input", "/dev/stdin", audio=HELLO.read_bytes())
+    assert text(document(ran)) == "Hello, good morning."
+    assert transcriber("--input", "/dev/stdin", audio=b"no audio").returncode == 1
+
+
+@pytest.mark.parametrize("where", ["/dev/null", "/dev/zero", "/", "/proc/self/mem"])
+def test_what_is_no_file_is_not_valid(where: str) -> None:
+    ran = transcriber("--input", where)
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    assert b"Traceback" not in ran.stderr
+    assert f"{where} is not valid: ".encode() in ran.stderr
+
+
+def test_a_number_that_json_cannot_tell_again_is_refused(tmp_path: Path) -> None:
+    job = config(tmp_path / "job.json", {"ctrl": {"a": 0}})
+    job.write_text(job.read_text().replace('"a": 0', '"a": 1e999'))
+    ran = transcriber("--job-config", job, audio=HELLO)
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    assert b"a number in it that is too large" in ran.stderr
+
+
+@pytest.mark.parametrize("language", ["auto", "xx"])
+def test_a_default_language_is_one(tmp_path: Path, language: str) -> None:
+    asked = {"low_confidence_action": "use_default_language", "default_language": language}
+    job = config(tmp_path / "job.json", {"language": "auto"}, language_identification_config=asked)
+    ran = transcriber("--job-config", job, audio=HELLO)
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    assert b"internal" not in ran.stderr
+    assert language.encode() in ran.stderr

@@ -102,7 +102,8 @@ class Submission:
         require_form(request)
         caller = caller_of(request)
         async with self.uploads.received_in_turn(request, DATA) as upload:
-            asked = asked_in(upload)
+            # A large config takes a while, in which nobody else is to wait.
+            asked = await run_in_threadpool(asked_in, upload)
             planned = await run_in_threadpool(plan, asked, self.running)
             name = name_of(upload, asked)
             fetch = asked.config.fetch_data

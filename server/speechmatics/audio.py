@@ -5,8 +5,8 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, Final, cast
 from urllib.parse import unquote, urlsplit
@@ -44,7 +44,12 @@ async def found(
         elif fetch is not None:
             yield _checked(_path_of(fetch.url), options.bytes_max)
         elif file is not None or INPUT.exists():
-            yield _checked(file or INPUT, options.bytes_max)
+            path = file or INPUT
+            if path.is_fifo():  # /dev/stdin, or what a shell makes of <(…)
+                pipe = resources.enter_context(path.open("rb"))
+                yield resources.enter_context(_spooled(pipe, options))
+            else:
+                yield _checked(path, options.bytes_max)
         else:
             yield resources.enter_context(_standard_input(options))
 
@@ -70,28 +75,47 @@ def too_large(bytes_max: int) -> TooLarge:
     return TooLarge(f"the file is larger than {bytes_max} bytes", field="file")
 
 
-def _standard_input(options: TranscriberOptions) -> BinaryIO:
+@contextmanager
+def _standard_input(options: TranscriberOptions) -> Iterator[BinaryIO]:
     """Itself if it is a file, else what comes through it, up to its end."""
     if sys.stdin is None or sys.stdin.isatty():
         raise BadAudio("there is no such file, and nothing on standard input", field="file")
     source = sys.stdin.buffer
     kind = os.fstat(source.fileno())
-    if stat.S_ISREG(kind.st_mode):
-        if kind.st_size > options.bytes_max:
-            raise too_large(options.bytes_max)
-        return cast(BinaryIO, os.fdopen(os.dup(source.fileno()), "rb"))
-    spool = _spool(options)
-    size = 0
-    while data := source.read(COPY_BYTES):
-        size += len(data)
-        if size > options.bytes_max:
-            raise too_large(options.bytes_max)
-        write(spool, data)
-    return cast(BinaryIO, spool)
+    if not stat.S_ISREG(kind.st_mode):
+        with _spooled(source, options) as spool:
+            yield spool
+        return
+    if kind.st_size > options.bytes_max:
+        raise too_large(options.bytes_max)
+    with os.fdopen(os.dup(source.fileno()), "rb") as file:
+        yield file
 
 
-def _spool(options: TranscriberOptions) -> IO[bytes]:
-    folder = work_folder(options.work)
+@contextmanager
+def _spooled(source: IO[bytes], options: TranscriberOptions) -> Iterator[BinaryIO]:
+    """All that comes through a pipe."""
+    with _spool(options) as spool:
+        size = 0
+        while data := source.read(COPY_BYTES):
+            size += len(data)
+            if size > options.bytes_max:
+                raise too_large(options.bytes_max)
+            write(spool, data)
+        yield cast(BinaryIO, spool)
+
+
+@contextmanager
+def _spool(options: TranscriberOptions) -> Iterator[IO[bytes]]:
+    spool = _new_spool(work_folder(options.work))
+    try:
+        yield spool
+    finally:
+        with suppress(OSError):  # of a full disk it would complain once more
+            spool.close()
+
+
+def _new_spool(folder: str | None) -> IO[bytes]:
     if folder is None:
         return io.BytesIO()  # nothing can be written here: memory has to do
     return tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=folder)

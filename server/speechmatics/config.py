@@ -4,6 +4,7 @@ Types are strict, unknown names are refused, null is the same as left out.
 """
 
 import codecs
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
@@ -18,6 +19,7 @@ from streaming.options import Options
 TERM_WORDS_MAX: Final = 6
 TERM_LENGTH_MAX: Final = 4000
 DEPTH_MAX: Final = 100
+LANGUAGES_MAX: Final = 200
 # Which belong to the connection, or to what is sent.
 OWN_HEADERS: Final = ("host", "connection", "content-length", "content-type", "transfer-encoding")
 
@@ -99,7 +101,7 @@ class TranscriptionConfig(Given):
     speaker_diarization_config: SpeakerDiarization | None = None
     audio_filtering_config: AudioFiltering | None = None
     transcript_filtering_config: TranscriptFiltering | None = None
-    language_hints: list[Code] = Field(default_factory=list)
+    language_hints: list[Code] = Field(default_factory=list, max_length=LANGUAGES_MAX)
     language_hints_strict: bool = False
     conversation_config: Conversation | None = None
     enable_partials: bool = False
@@ -179,7 +181,7 @@ class OutputConfig(Given):
 
 
 class LanguageIdentification(Given):
-    expected_languages: list[Code] = Field(default_factory=list)
+    expected_languages: list[Code] = Field(default_factory=list, max_length=LANGUAGES_MAX)
     low_confidence_action: Literal["allow", "reject", "use_default_language"] = "reject"
     default_language: Code | None = None
 
@@ -301,8 +303,8 @@ def check(config: TranscriptionConfig) -> None:
 
 
 def without_null(value: Any, depth: int = 0) -> Any:
-    """What is null is as if it were not there. Raises BadMessage for what is nested too deeply, and
-    for text that not every database can keep."""
+    """What is null is as if it were not there. Raises BadMessage for what is nested too deeply, for
+    numbers that JSON could not tell again, and for text that not every database can keep."""
     if depth > DEPTH_MAX:
         raise BadMessage(f"the config is nested more than {DEPTH_MAX} times")
     if isinstance(value, dict):
@@ -311,6 +313,8 @@ def without_null(value: Any, depth: int = 0) -> Any:
         }
     if isinstance(value, list):
         return [without_null(item, depth + 1) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadMessage("the config has a number in it that is too large")
     if isinstance(value, str) and "\0" in value:
         raise BadMessage("the config has a null character in it")
     return value

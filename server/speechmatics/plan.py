@@ -101,8 +101,12 @@ def _check_identification(config: JobConfig, choice: Choice, running: Running) -
             f"Language(s) [{', '.join(unknown)}] are not supported for language id",
             field="language_identification_config.expected_languages",
         )
-    if asked.default_language is not None:
-        choose(asked.default_language, None, running.languages)
+    default = asked.default_language
+    if default is not None and choose(default, None, running.languages).is_auto:
+        raise BadMessage(
+            f"default_language: {default!r} is not a language",
+            field="language_identification_config.default_language",
+        )
     if choice.is_auto and config.transcription_config.output_locale is not None:
         message = "output_locale cannot be used together with language 'auto'"
         raise BadMessage(message, field="transcription_config.output_locale")

@@ -15,6 +15,7 @@ from streaming.errors import BadMessage
 
 LENGTH_MAX: Final = 20_000  # of all expressions: it takes time to prepare them
 KNOWN_MAX: Final = 10_000  # words
+WRITTEN_MAX: Final = 4000  # characters instead of a word
 FIELD: Final = "transcription_config.transcript_filtering_config.replacements"
 DELIMITED: Final = re.compile(r"/(.+)/([dgimsuvy]*)", re.DOTALL)
 REFERENCE: Final = re.compile(r"\$(\$|&|\d{1,2}|<[^>]+>)")
@@ -106,7 +107,7 @@ class Replacements:
             for expression, to in self.expressions:
                 # Others run meanwhile: `concurrent` lets go of the interpreter's lock.
                 text, count = expression.subn(
-                    lambda match, to=to: _expanded(match, to),
+                    _Expansion(to).of,
                     word,
                     timeout=self.patience.one,
                     concurrent=True,
@@ -139,6 +140,22 @@ def _compiled(wanted: str, pattern: str, flags: str) -> Any:
     except (regex.error, RecursionError) as error:
         message = f"{FIELD}: {wanted[:60]!r} is not a regular expression: {error}"
         raise BadMessage(message, field=FIELD) from error
+
+
+class _Expansion:
+    """Of `to` for all matches in one word: bounded, as each may be a thousand characters."""
+
+    def __init__(self, to: str) -> None:
+        self.to = to
+        self.length = 0
+
+    def of(self, match: Any) -> str:
+        text = _expanded(match, self.to)
+        self.length += len(text)
+        if self.length > WRITTEN_MAX:
+            message = f"{FIELD}: more than {WRITTEN_MAX} characters are written for a word"
+            raise BadMessage(message, field=FIELD)
+        return text
 
 
 def _expanded(match: Any, to: str) -> str:
