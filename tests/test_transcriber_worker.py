@@ -1,18 +1,23 @@
 """The container's long-lived worker: a real process on a real port."""
 
+import asyncio
 import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from server.speechmatics import worker_jobs
+from server.speechmatics.config import plain
+from server.speechmatics.render import Rendering
+from server.speechmatics.worker_jobs import WorkerJob, WorkerJobs
 from tests.conftest import ROOT, SPEECH, free_port
 from tests.transcriber_rigs import HELLO, environment, long_speech, text, wav
 
@@ -245,3 +250,32 @@ def test_a_port_that_is_none_is_a_usage_error() -> None:
     )
     assert ran.returncode == 2
     assert b"SM_BATCH_WORKER_LISTEN_PORT: 'eighty' is not a number" in ran.stderr
+
+
+async def test_what_is_kept_of_ended_jobs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_jobs, "KEPT_BYTES_MAX", 2500)
+    jobs = WorkerJobs(1, 1000, None)
+
+    async def work() -> Rendering:
+        return Rendering(asked=plain("en"), turns=(), codes=("en",), seconds=2.0)
+
+    ids = []
+    for _ in range(12):
+        job = WorkerJob(plain("en"), "a.wav", 1)
+        jobs.begin(job, work(), AsyncExitStack())
+        await asyncio.gather(*jobs.tasks)
+        ids.append(job.id)
+        assert json.loads(job.transcript("json-v2")[0])["job"]["duration"] == 2
+        assert sum(job.size for job in jobs.jobs.values()) <= 2500
+    assert 0 < len(jobs.jobs) < 12
+    assert list(jobs.jobs) == ids[-len(jobs.jobs) :]
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("localhost:1", 200), ("worker", 200), ("stranger.example", 403)]
+)
+def test_it_is_not_had_by_a_stranger_s_name(worker: httpx.Client, name: str, status: int) -> None:
+    for path in ("/v2/jobs", "/jobs"):
+        answer = worker.get(path, headers={"host": name})
+        assert answer.status_code == status
+        assert status == 200 or answer.json()["error"] == "Forbidden"

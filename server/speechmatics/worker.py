@@ -19,8 +19,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from batch.backends.base import Backend
 from batch.engine import Engine
-from batch.models import load
+from batch.models import loaded_apart
+from server.access.addresses import is_loopback
+from server.access.pages import OwnNames, let_in
 from server.config import Config, ConfigError
 from server.draining import DrainingServer
 from server.readiness import problems
@@ -29,7 +32,6 @@ from server.rest.endpoint import FileEndpoint
 from server.rest.upload import Uploads, require_form
 from server.speechmatics.audio import download
 from server.speechmatics.config import Given
-from server.speechmatics.documents import written
 from server.speechmatics.once import engine_options, model_options
 from server.speechmatics.plan import Plan, Running, plan
 from server.speechmatics.refusals import NoSuchJob, NotReady, refusal
@@ -59,7 +61,11 @@ class Processing(Given):
 def serve(config: Config, parallel: int, folder: Path | None) -> None:
     """Until it is told to stop."""
     port = _number(PORT_VARIABLE, PORT, 65_535)
-    backend = load(model_options(config, None, parallel))
+    with loaded_apart(model_options(config, None, parallel)) as backend:
+        _serve(config, backend, parallel, folder, port)
+
+
+def _serve(config: Config, backend: Backend, parallel: int, folder: Path | None, port: int) -> None:
     engine = Engine(backend, engine_options(config, parallel, is_lasting=True))
     jobs = WorkerJobs(parallel, _number(HISTORY_VARIABLE, HISTORY, 10**9), folder)
     worker = Worker(engine, jobs, config)
@@ -100,10 +106,14 @@ class Worker:
             update={"upload_bytes_max": config.transcriber.bytes_max, "uploads_max": 1000}
         )
         self.uploads = Uploads(limits)
-        refused = {404: elsewhere.refuse, 405: elsewhere.refuse}
+        unknown = {404: elsewhere.refuse, 405: elsewhere.refuse}
         self.app = Starlette(
-            routes=self._routes(), lifespan=self._lifespan, exception_handlers=refused
+            routes=self._routes(), lifespan=self._lifespan, exception_handlers=unknown
         )
+        if is_loopback(config.host):
+            names = config.access.origins
+            self.app.add_middleware(OwnNames, origins=names, refuse=refused)
+        let_in(self.app, config.access.origins)
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -190,10 +200,9 @@ class Worker:
 
     async def transcript(self, request: Request, resources: AsyncExitStack) -> Response:
         job, form = self._found(request), form_of(request)
-        if job.rendering is None:
+        if job.status != "done":
             raise NotReady(f"the job is {job.status}")
-        about = job.in_transcript
-        body, media_type = await run_in_threadpool(written, job.rendering, form, about)
+        body, media_type = await run_in_threadpool(job.transcript, form)
         return Response(body, media_type=media_type)
 
     def _found(self, request: Request) -> WorkerJob:

@@ -1,8 +1,13 @@
-"""The jobs of the long-lived worker: in memory, as many at once as there are engines for them."""
+"""The jobs of the long-lived worker: in memory, as many at once as there are engines for them.
+
+Those that have ended are kept, their transcripts compressed, up to a number and to a size.
+"""
 
 import asyncio
+import json
 import logging
 import uuid
+import zlib
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -11,13 +16,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 from server.speechmatics.config import Asked
-from server.speechmatics.documents import save
+from server.speechmatics.documents import save, written
 from server.speechmatics.render import Rendering, timestamp
 from streaming.errors import GoingAway, TranscriptionError
 
 Status = Literal["running", "done", "rejected"]
 
 ID_LENGTH: Final = 20
+FORMS: Final = ("json-v2", "txt", "srt")
+KEPT_BYTES_MAX: Final = 256 << 20  # of what was asked and found, as it is kept
 
 logger = logging.getLogger("server.transcriber")
 
@@ -29,7 +36,8 @@ class ServerBusy(TranscriptionError):
 
 @dataclass(slots=True)
 class WorkerJob:
-    """`log` is what was noted about it; `errors` say why it was rejected."""
+    """`seconds`: of its recording. `transcripts` by form, compressed, each with its media type.
+    `log` is what was noted about it; `errors` say why it was rejected."""
 
     asked: Asked
     name: str
@@ -37,13 +45,27 @@ class WorkerJob:
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:ID_LENGTH])
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     status: Status = "running"
-    rendering: Rendering | None = None
+    seconds: int = 0
+    transcripts: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    size: int = 0  # in bytes, once it has ended
     errors: list[dict[str, str]] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
-    @property
-    def seconds(self) -> int:
-        return round(self.rendering.seconds) if self.rendering else 0
+    def transcript(self, form: str) -> tuple[bytes, str]:
+        """With its media type, of a job that is done."""
+        kept, media_type = self.transcripts[form]
+        return zlib.decompress(kept), media_type
+
+    def keep(self, rendering: Rendering) -> None:
+        """Takes some tenths of a second for hours of speech."""
+        self.seconds = round(rendering.seconds)
+        for form in FORMS:
+            body, media_type = written(rendering, form, self.in_transcript)
+            self.transcripts[form] = (zlib.compress(body), media_type)
+
+    def weigh(self) -> None:
+        told = len(json.dumps(self.asked.given))
+        self.size = told + sum(len(kept) for kept, _ in self.transcripts.values())
 
     def as_json(self) -> dict[str, Any]:
         told: dict[str, Any] = {
@@ -121,7 +143,8 @@ class WorkerJobs:
                 rendering = await work
                 if self.folder is not None:
                     await asyncio.to_thread(save, rendering, self.folder / job.id)
-                job.rendering, job.status = rendering, "done"
+                await asyncio.to_thread(job.keep, rendering)
+                job.status = "done"
             except TranscriptionError as error:
                 self._reject(job, error.message)
             except asyncio.CancelledError:
@@ -131,6 +154,7 @@ class WorkerJobs:
                 logger.exception("job %s failed", job.id)
                 self._reject(job, "internal error")
         logger.info("job %s is %s", job.id, job.status)
+        job.weigh()
         self._forget_old()
 
     @staticmethod
@@ -140,9 +164,13 @@ class WorkerJobs:
         job.log.append(why)
 
     def _forget_old(self) -> None:
-        ended = [job.id for job in self.jobs.values() if job.status != "running"]
-        for name in ended[: max(len(ended) - self.history_max, 0)]:
-            del self.jobs[name]
+        ended = [job for job in self.jobs.values() if job.status != "running"]
+        size = sum(job.size for job in ended)
+        for number, job in enumerate(ended):
+            if len(ended) - number <= self.history_max and size <= KEPT_BYTES_MAX:
+                return
+            size -= job.size
+            del self.jobs[job.id]
 
     async def close(self) -> None:
         """Once the jobs have ended; cancelled, they are rejected. Idempotent."""
