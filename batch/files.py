@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
@@ -23,6 +23,7 @@ from streaming.options import CHANNELS_MAX, AudioFormat, SessionOptions
 
 STEPS_MAX: Final = 200  # reports of progress on a file of known length
 STEP_SLICES: Final = 5  # slices between two of them on another
+SLICES_AT_ONCE: Final = 8  # that the thread decodes before it hands them over
 
 logger = logging.getLogger("batch.files")
 
@@ -192,15 +193,16 @@ async def _feed(media: Media, stream: Stream, request: FileRequest) -> bool:
     slices = _part(media, stream.audio.channels, request)
     count = 0
     try:
-        while (piece := await _in_thread(partial(next, slices, None))) is not None:
-            await stream.room()
-            if stream.is_closed:
-                return False  # the engine is shutting down
-            gate, channels = request.gate, stream.audio.channels
-            stream.feed(gate.passed(piece, channels) if gate else piece)
-            count += 1
-            if count % step == 0:
-                stream.mark(str(count))
+        while pieces := await _in_thread(lambda: list(islice(slices, SLICES_AT_ONCE))):
+            for piece in pieces:
+                await stream.room()
+                if stream.is_closed:
+                    return False  # the engine is shutting down
+                gate, channels = request.gate, stream.audio.channels
+                stream.feed(gate.passed(piece, channels) if gate else piece)
+                count += 1
+                if count % step == 0:
+                    stream.mark(str(count))
             if media.position > request.seconds_max * SAMPLE_RATE:
                 raise _too_long("longer than that", request.seconds_max)
         if stream.is_closed:

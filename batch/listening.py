@@ -10,7 +10,7 @@ Owner = tuple[Stream, Session, int]  # with its row in the VAD
 
 HOPS_MAX = 16  # of one stream in one call of the VAD: a burst does not hold up the others
 FILES_MAX = 8  # in one call of the VAD
-FILE_HOPS_ALONE, FILE_HOPS_BESIDE_LIVE = 64, 4  # of each of them
+FILE_HOPS_ALONE, FILE_HOPS_BESIDE_LIVE = 256, 4  # of each of them
 TICK_SECONDS, TICK_SECONDS_MAX = 0.0005, 0.016  # for each further stream
 REST_STREAMS, REST_HOPS_MAX = 128, 3  # for each so many silent ones, a hop more is waited for
 

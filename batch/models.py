@@ -9,6 +9,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from batch import hub
 from batch.backends import find
 from batch.backends.base import Backend, ModelInfo
+from batch.backends.lane import Recipe
+from batch.backends.processes import Processes
 from batch.devices import find_compute_type, find_device, kind_of
 from batch.options import ModelOptions
 from streaming.errors import EngineFailed
@@ -28,6 +31,8 @@ logger = logging.getLogger("batch.models")
 POCKETSPHINX = "pocketsphinx"
 DOTTED = re.compile(r"[\w.]+:\w+")
 TRAITS = "stentor.json"
+# From this size on, threads that share a model are as good: they spend their time in the library.
+LARGE_BYTES = 64 << 20
 FORMATS = {"whisper": hub.CTRANSLATE2, "torch": hub.CHECKPOINT}
 # They were made without the translations that Whisper learned from, and write what they hear.
 NOT_TRANSLATING = re.compile("turbo|distil")
@@ -62,17 +67,41 @@ class Resolved:
 
 def load(options: ModelOptions) -> Backend:
     """The backend that is asked for, not warmed up. Raises EngineFailed."""
+    backend: Backend
     if DOTTED.fullmatch(options.name):
-        backend: Backend = find(options.name)(options)
+        backend = find(options.name)(options)
         return backend
     resolved = resolve(options)
-    found = find(resolved.info.backend)
     if resolved.folder is None:
-        backend = found(resolved.info)
+        backend = find(resolved.info.backend)(resolved.info)
     else:
-        traits = read_traits(resolved.folder, resolved.info.device, resolved.info.name)
-        backend = found(resolved.folder, resolved.info, traits, options)
+        backend = _recipe(resolved.folder, resolved.info, options).load()
     return backend
+
+
+@contextmanager
+def loaded_apart(options: ModelOptions, *, at_once: bool = False) -> Iterator[Backend]:
+    """As `load`, but the lanes of a small model on a CPU are processes, if there are several, begun
+    when there is enough to do, or `at_once`; they are gone when this is left."""
+    if options.lanes < 2 or DOTTED.fullmatch(options.name):
+        yield load(options)
+        return
+    resolved = resolve(options)
+    folder, info = resolved.folder, resolved.info
+    if folder is None or (info.backend, info.device) != ("whisper", "cpu") or _is_large(folder):
+        yield load(options)
+        return
+    recipe = _recipe(folder, info, options.model_copy(update={"lanes": 1}))
+    with closing(Processes(recipe, options.lanes, at_once=at_once)) as backend:
+        yield backend
+
+
+def _recipe(folder: Path, info: ModelInfo, options: ModelOptions) -> Recipe:
+    return Recipe(folder, info, read_traits(folder, info.device, info.name), options)
+
+
+def _is_large(folder: Path) -> bool:
+    return (folder / "model.bin").stat().st_size > LARGE_BYTES
 
 
 def resolve(options: ModelOptions) -> Resolved:

@@ -16,6 +16,7 @@ from server.commands import transcriber as command
 from server.speechmatics.surroundings import cores_of, lacks_avx
 from tests.conftest import ROOT
 from tests.sounds import media, tone
+from tests.test_processes import until
 from tests.transcriber_rigs import (
     HELLO,
     config,
@@ -23,6 +24,7 @@ from tests.transcriber_rigs import (
     environment,
     long_speech,
     pcm,
+    session_of,
     text,
     transcriber,
     wav,
@@ -256,6 +258,20 @@ def test_a_signal_ends_it_with_its_number() -> None:
         assert process.stdout is not None
         assert process.stdout.read() == b""
         assert process.wait(timeout=20) == 128 + signal.SIGTERM
+
+
+def test_a_signal_ends_its_processes_too() -> None:
+    command = [sys.executable, "-m", "server", "transcriber", "--parallel", "2"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, env=environment(), cwd=ROOT, start_new_session=True
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(wav(long_speech(3000, SENTENCES)))
+        process.stdin.close()
+        until(lambda: len(session_of(process.pid)) == 3)
+        process.terminate()
+        assert process.wait(timeout=20) == 128 + signal.SIGTERM
+        assert session_of(process.pid) == []
 
 
 def test_a_transcript_that_nobody_reads_is_an_error() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import NANO, ROOT
-from tests.transcriber_rigs import HELLO, document, text
+from tests.transcriber_rigs import HELLO, document, long_speech, text, wav
 
 USER = "54321"
 # Bound to where anybody may look, and read-only: the interpreter, its packages, the installed tree.
@@ -29,7 +29,7 @@ mount --bind "$3" /mnt/tree
 mount --bind "$4" /mnt/model
 mount --bind "$5" /mnt/audio
 mkdir -p "$6"
-mount -t tmpfs -o mode=1777 tmpfs "$6"
+mount -t tmpfs -o "mode=1777,size=$SIZE" tmpfs "$6"
 for place in / /mnt /mnt/python /mnt/packages /mnt/tree /mnt/model /mnt/audio /tmp /var/tmp /dev/shm
 do
   mountpoint -q "$place" || mount --bind "$place" "$place"
@@ -71,9 +71,14 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def confined(
-    tree: Path, *arguments: str, audio: bytes = b"", work: str = "/home/smuser", variables: str = ""
+    tree: Path,
+    *arguments: str,
+    audio: bytes = b"",
+    work: str = "/home/smuser",
+    size: str = "100m",
+    variables: str = "",
 ) -> subprocess.CompletedProcess[bytes]:
-    """`work`: where the tmpfs is."""
+    """`work`: where the tmpfs is; `size`: its own."""
     places = (
         sys.base_prefix,
         sysconfig.get_paths()["purelib"],
@@ -90,7 +95,13 @@ def confined(
             capture_output=True,
             timeout=100,
             check=False,
-            env={**os.environ, "USER_ID": USER, "VARIABLES": variables, "WORK": work},
+            env={
+                **os.environ,
+                "USER_ID": USER,
+                "VARIABLES": variables,
+                "WORK": work,
+                "SIZE": size,
+            },
         )
     finally:
         if made and Path(work).exists():
@@ -108,6 +119,29 @@ def test_audio_that_does_not_stay_in_memory_leaves_nothing(tree: Path) -> None:
     large = audio + bytes(40 << 20)  # a WAVE file may be followed by anything
     ran = confined(tree, audio=large)
     assert text(document(ran)) == "Hello, good morning."
+    assert ran.stderr == b"left: 0\n"
+
+
+def test_a_tmpfs_that_is_too_small_is_said(tree: Path) -> None:
+    ran = confined(tree, audio=HELLO.read_bytes() + bytes(40 << 20), size="1m")
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    said = b"the audio cannot be kept while it is read: No space left on device\n"
+    assert ran.stderr == said + b"left: 0\n"
+
+
+def test_formats_and_logs_on_a_full_disk(tree: Path) -> None:
+    formats = ("--all-formats", "/home/smuser/out")
+    logs = "SM_LOG_DIR=/home/smuser/logs SM_JOB_ID=1"
+    ran = confined(tree, *formats, audio=HELLO.read_bytes(), size="4k", variables=logs)
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    assert b"Traceback" not in ran.stderr
+    assert b"No space left on device\n" in ran.stderr
+
+
+def test_workers_need_no_place_to_write(tree: Path) -> None:
+    audio = wav(long_speech(400, ("hello", "time", "order")))
+    ran = confined(tree, "--parallel", "2", audio=audio)
+    assert text(document(ran)).count("Hello, good morning.") > 20
     assert ran.stderr == b"left: 0\n"
 
 

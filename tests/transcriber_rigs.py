@@ -88,3 +88,17 @@ def long_speech(seconds: float, names: Iterable[str]) -> npt.NDArray[np.int16]:
     """The recordings one after the other, until it is that long."""
     once = np.concatenate([pcm(name) for name in names])
     return np.resize(once, round(seconds * 16_000))
+
+
+def session_of(leader: int) -> list[str]:
+    """Its processes."""
+    stats = [_read(path / "stat") for path in Path("/proc").glob("[0-9]*")]
+    fields = [stat.rpartition(")")[2].split() for stat in stats if stat]
+    return [session for _, _, _, session, *_ in fields if session == str(leader)]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""  # it has ended meanwhile

@@ -1,11 +1,13 @@
 """One file: the audio found, a model loaded for it alone, the transcript rendered."""
 
 import logging
+import os
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from batch.engine import Engine
-from batch.models import load
+from batch.models import loaded_apart
 from batch.options import EngineOptions, ModelOptions
 from server.config import Config
 from server.speechmatics.audio import INPUT, found
@@ -17,6 +19,7 @@ from streaming.errors import BadAudio, TranscriptionError
 
 AHEAD_SECONDS: Final = 120.0  # of audio that is read before it is transcribed, for each worker
 AHEAD_SECONDS_MAX: Final = 600.0
+LONG_BYTES: Final = 4 << 20  # of a file that may well last five minutes
 
 logger = logging.getLogger("server.transcriber")
 
@@ -25,8 +28,12 @@ async def transcribed(asked: Asked, file: Path | None, config: Config, parallel:
     """Raises TranscriptionError, with the reference's own texts where it has some."""
     own = config.transcriber
     try:
-        async with found(file, asked.config.fetch_data, own, config.fetch) as source:
-            backend = load(model_options(config, asked, parallel))
+        async with AsyncExitStack() as kept:
+            fetch = asked.config.fetch_data
+            source = await kept.enter_async_context(found(file, fetch, own, config.fetch))
+            options = model_options(config, asked, parallel)
+            is_long = size_of(source) >= LONG_BYTES
+            backend = kept.enter_context(loaded_apart(options, at_once=is_long))
             model = backend.info
             logger.info("model %s on %s: %s", model.name, model.device, model.why)
             running = Running(backend.languages, backend.translates, config.session)
@@ -41,6 +48,14 @@ async def transcribed(asked: Asked, file: Path | None, config: Config, parallel:
         raise invalid(file or INPUT, error) from error
     logger.info("Transcribed %.0f seconds of speech", rendering.spoken_seconds)
     return rendering
+
+
+def size_of(source: Path | BinaryIO) -> int:
+    """In bytes; 0 where it is not known."""
+    try:
+        return source.stat().st_size if isinstance(source, Path) else source.seek(0, os.SEEK_END)
+    except OSError:
+        return 0  # whoever opens it says what is wrong
 
 
 def model_options(config: Config, asked: Asked | None, parallel: int) -> ModelOptions:
