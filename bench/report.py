@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import call_goals, goals, page_goals, plots
+from bench import call_goals, container_goals, goals, page_goals, plots
 from bench.goals import Finding, Goal
 from bench.launch import ROOT
 
@@ -88,6 +88,13 @@ GOALS = (
     Goal(10, "the page: under 10 % of a core while streaming", "page", page_goals.cost),
     Goal(11, "a cut of 5 s loses no word, 20 times out of 20", "cuts", page_goals.cuts),
     Goal(11, "the same, of the page", "cuts-page", page_goals.cuts),
+    Goal(
+        12,
+        "the batch container, nano, two hours: two workers at least 1.5 x as fast as one, with "
+        "the same words and under 1 GB",
+        "transcriber",
+        container_goals.workers,
+    ),
 )
 
 

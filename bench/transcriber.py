@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ from bench.metrics import percentile
 SENTENCES = ROOT / "tests" / "audio"
 SHORT = SENTENCES / "hello.wav"
 SLOWEST = 20  # modules that are listed
-LOOK_SECONDS = 0.01
+LOOK_SECONDS = 0.02
+A_CORE_EACH = "a core for each"
 IMPORTED = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \| (\s*)(\S+)")
 # What a short file has no use for.
 UNUSED = ("torch", "dbos", "sqlalchemy", "starlette", "httpx", "huggingface_hub", "rich")
@@ -63,9 +65,10 @@ def run(
             process = subprocess.Popen(
                 command, stdin=source, stdout=out, stderr=errors, cwd=ROOT, env=environment
             )
-        peak_mb = 0.0
+        peaks_mb: dict[int, float] = {}
         while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-            peak_mb = max(peak_mb, high_water_mb(process.pid))
+            for pid in (process.pid, *children(process.pid)):
+                peaks_mb[pid] = max(peaks_mb.get(pid, 0.0), high_water_mb(pid))
             time.sleep(LOOK_SECONDS)
         _, status, usage = ended
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -76,7 +79,13 @@ def run(
         if process.returncode:
             raise SystemExit(f"{command} ended with {process.returncode}: {said}")
         cpu = usage.ru_utime + usage.ru_stime
-        return Ran(took, cpu, peak_mb, out.read(), said)
+        return Ran(took, cpu, sum(peaks_mb.values()), out.read(), said)
+
+
+def children(pid: int) -> list[int]:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    return []
 
 
 def high_water_mb(pid: int) -> float:
@@ -147,32 +156,59 @@ def long_file(folder: Path, minutes: float) -> Path:
     return path
 
 
-def workers(model: str, minutes: float, counts: Sequence[int]) -> dict[str, Figures]:
-    """The same long file by so many workers: with all cores, and with one for each, which is how
-    the reference sizes them."""
-    found: dict[str, Figures] = {}
+def workers(
+    model: str, minutes: float, counts: Sequence[int], rounds: int
+) -> dict[str, dict[str, Figures]]:
+    """The same long file by so many workers, in turn: with all cores, and with one for each, which
+    is how the reference sizes them."""
     with tempfile.TemporaryDirectory(prefix="stentor-bench-") as folder:
         audio = long_file(Path(folder), minutes)
-        first: list[str] = []
-        for is_confined in (False, True):
-            slowest = 0.0
-            for count in counts:
-                cores = count if is_confined else 0
-                ran = run(audio, "--parallel", str(count), model=model, cores=cores)
-                results = json.loads(ran.output)["results"]
-                told = [result["alternatives"][0]["content"] for result in results]
-                first, slowest = first or told, slowest or ran.seconds
-                name = f"{count} workers" + (", a core for each" if is_confined else "")
-                found[name] = {
-                    "seconds": round(ran.seconds, 1),
-                    "times_real_time": round(minutes * 60 / ran.seconds, 1),
-                    "faster_by": round(slowest / ran.seconds, 2),
-                    "cpu_seconds": round(ran.cpu_seconds, 1),
-                    "peak_mb": round(ran.peak_mb),
-                    "results": float(len(told)),
-                    "differs_from_first": float(different(first, told)),
-                }
-    return found
+        return {
+            what: in_turn(audio, minutes, counts, rounds, model, is_confined=is_confined)
+            for what, is_confined in (("all cores", False), (A_CORE_EACH, True))
+        }
+
+
+def in_turn(
+    audio: Path,
+    minutes: float,
+    counts: Sequence[int],
+    rounds: int,
+    model: str,
+    *,
+    is_confined: bool,
+) -> dict[str, Figures]:
+    runs: dict[int, list[Ran]] = {count: [] for count in counts}
+    for _ in range(rounds):
+        for count, done in runs.items():
+            cores = count if is_confined else 0
+            done.append(run(audio, "--parallel", str(count), model=model, cores=cores))
+    first = runs[counts[0]]
+    told = said(first[0])
+    return {str(count): figures_of(done, first, told, minutes) for count, done in runs.items()}
+
+
+def said(ran: Ran) -> list[str]:
+    results = json.loads(ran.output)["results"]
+    return [result["alternatives"][0]["content"] for result in results]
+
+
+def figures_of(
+    runs: Sequence[Ran], first: Sequence[Ran], told: Sequence[str], minutes: float
+) -> Figures:
+    seconds = median(ran.seconds for ran in runs)
+    faster = [one.seconds / ran.seconds for one, ran in zip(first, runs, strict=True)]
+    return {
+        "seconds": round(seconds, 1),
+        "times_real_time": round(minutes * 60 / seconds, 1),
+        "faster_by": round(median(faster), 2),
+        "faster_by_min": round(min(faster), 2),
+        "faster_by_max": round(max(faster), 2),
+        "cpu_seconds": round(median(ran.cpu_seconds for ran in runs), 1),
+        "peak_mb": round(max(ran.peak_mb for ran in runs)),
+        "results": float(len(told)),
+        "differs_from_first": float(max(different(told, said(ran)) for ran in runs)),
+    }
 
 
 def different(first: Sequence[str], told: Sequence[str]) -> int:
@@ -186,6 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=9, help="Processes on the short file.")
     parser.add_argument("--minutes", type=float, default=119.0, help="Length of the long file.")
     parser.add_argument("--parallel", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=3, help="Of all numbers of workers in turn.")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     described = machine.describe()
@@ -194,9 +231,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_table("slowest modules, ms", {"": evidence["slowest_ms"]})
     found = {}
     if options.minutes:
-        found = workers(options.model, options.minutes, options.parallel)
-        print_table(f"{options.minutes:g} minutes", found)
-    told = {"machine": described, "start_up": figures, "evidence": evidence, "workers": found}
+        found = workers(options.model, options.minutes, options.parallel, options.rounds)
+        for what, by_count in found.items():
+            print_table(f"{options.minutes:g} minutes, {what}", by_count)
+    told = {"machine": described, "start_up": figures, "evidence": evidence}
+    told |= {"minutes": options.minutes, "workers": found}
     write_json(options.json, told)
     return 0
 

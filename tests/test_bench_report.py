@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench import call_goals, goals, page_goals, plots, report
+from bench import call_goals, container_goals, goals, page_goals, plots, report
 from bench.tries import Try
 
 MACHINE = {
@@ -282,3 +282,20 @@ def test_the_time_away_is_from_a_loss_to_what_comes_after() -> None:
     found = Try("reset", 1.0)
     found.note([("lost", 2.0), ("resumed", 4.5), ("lost", 10.0), ("restarted", 11.0)])
     assert (found.states[-1], found.away_seconds) == ("restarted", 3.5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reached"),
+    [
+        ({}, True),
+        ({"faster_by_min": 1.49}, False),
+        ({"differs_from_first": 1.0}, False),
+        ({"peak_mb": 1000.0}, False),
+    ],
+)
+def test_workers_are_faster_in_every_round(changed: dict[str, float], reached: bool) -> None:
+    figures = {"faster_by": 1.7, "faster_by_min": 1.6, "faster_by_max": 1.8}
+    two = {**figures, "differs_from_first": 0.0, "results": 9.0, "peak_mb": 500.0, **changed}
+    told = {"all cores": {"2": {"faster_by": 1.2}}, "a core for each": {"2": two}}
+    (found,) = container_goals.workers({"minutes": 119.0, "workers": told})
+    assert found.reached is reached
