@@ -27,6 +27,12 @@ Language = Annotated[
 ]
 """A language as clients name it; `auto` is None."""
 
+# Of a string's format.
+EXAMPLES: Final = {
+    "date": "a date such as 2026-01-31",
+    "date-time": "a time such as 2026-01-31T12:00:00Z",
+}
+
 WebAddress = Annotated[
     str,
     Field(
@@ -114,6 +120,8 @@ def _describe(node: dict[str, Any]) -> str:
         return f"{low} or more"
     if "pattern" in node:
         return f"text like {node['pattern']}"
+    if node.get("format") in EXAMPLES:
+        return EXAMPLES[node["format"]]
     kind: str = node.get("type", "")
     bounds = {"string": "maxLength", "array": "maxItems"}
     if kind in bounds and bounds[kind] in node:

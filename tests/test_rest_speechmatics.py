@@ -236,6 +236,23 @@ def test_a_wrong_query(sm: Api, query: str) -> None:
     assert query.partition("=")[0] in refused["detail"]
 
 
+def test_what_a_date_looks_like_is_said(sm: Api) -> None:
+    for query, example in (("created_before=noon", "2026-01-31T12"), ("since=x", "2026-01-31")):
+        path = "/v2/usage" if "since" in query else "/v2/jobs"
+        answer = sm.http.get(f"{path}?{query}")
+        assert (answer.status_code, example in answer.text) == (422, True)
+
+
+def test_a_name_with_a_null_character_in_it_is_kept_without(sm: Api) -> None:
+    name = f'filename="a{chr(0)}b.wav"'
+    part = f'Content-Disposition: form-data; name="config"\r\n\r\n{json.dumps(CONFIG)}'
+    file = f'Content-Disposition: form-data; name="data_file"; {name}\r\n\r\n'
+    body = f"--x\r\n{part}\r\n--x\r\n{file}".encode() + HELLO.read_bytes() + b"\r\n--x--\r\n"
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    job = sm.http.post("/v2/jobs", content=body, headers=kind).json()["id"]
+    assert sm.ended(job)["data_name"] == "a\ufffdb.wav"
+
+
 def test_a_form_that_there_is_not(sm: Api) -> None:
     refused = sm.refused("GET", f"/{NOBODY}/transcript?format=vtt", 400)
     assert refused["error"] == "Format Not Supported"

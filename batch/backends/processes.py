@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final, cast
 
-from batch.backends.base import ModelInfo, RequestCost, Task
+from batch.backends.base import Backend, ModelInfo, RequestCost, Task
 from batch.backends.lane import READY, Recipe
 from batch.backends.wire import Wire
 from streaming.events import Decode, Hypothesis
@@ -105,10 +105,11 @@ class Processes:
         if at_once:
             self._begin()  # they load the model meanwhile
         try:
-            self.own = own = recipe.load()
+            own: Backend = recipe.load()
         except BaseException:
             self.close()
             raise
+        self.own = own
         self.info: ModelInfo = own.info
         self.window_seconds_max = own.window_seconds_max
         self.file_window_seconds_max = own.file_window_seconds_max

@@ -83,7 +83,7 @@ def name_of(upload: Upload, asked: Asked) -> str:
     if fetch is None and not upload.is_given:
         raise NoData("data_file: is missing, and there is no fetch_data", field="data_file")
     if fetch is None:
-        return upload.name
+        return upload.name.replace("\0", "\ufffd")  # PostgreSQL could not keep it
     if not fetch.url.startswith("http"):
         # A client must not read this machine's files.
         raise BadMessage(
