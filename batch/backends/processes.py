@@ -91,7 +91,8 @@ class Processes:
     def __init__(self, recipe: Recipe, lanes: int, *, at_once: bool = False) -> None:
         """`at_once`: there is much to do. Raises EngineFailed."""
         self.recipe = recipe
-        self.lanes = lanes
+        self.count = lanes
+        self.lanes = lanes + 1  # a batch waits at the door, so that no process waits for one
         self.free: SimpleQueue[Lane | None] = SimpleQueue()  # None for this process
         self.free.put(None)
         self.decoded_seconds = 0.0  # here
@@ -176,7 +177,7 @@ class Processes:
 
     def _needs_own(self) -> bool:
         with self.lock:
-            self.is_own_needed = self.ready < self.lanes
+            self.is_own_needed = self.ready < self.count
             return self.is_own_needed
 
     def _lost(self) -> None:
@@ -193,7 +194,7 @@ class Processes:
             if self.are_begun or self.is_closed:
                 return
             self.are_begun = True
-            for number in range(self.lanes):
+            for number in range(self.count):
                 name = f"lane {number}"
                 threading.Thread(target=self._begin_one, name=name, daemon=True).start()
 
