@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from queue import SimpleQueue
 from typing import Any, Final, cast
 
@@ -70,7 +71,7 @@ class Lane:
     def _received(self) -> Any:
         try:
             return self.wire.receive()
-        except (EOFError, OSError) as error:
+        except (EOFError, OSError, UnpicklingError) as error:
             raise LaneGone from error
 
     def close(self) -> None:
@@ -155,15 +156,13 @@ class Processes:
                 return self._decoded_here(batch)
 
     def _decoded_by(self, lane: Lane, batch: Sequence[Task]) -> list[Hypothesis]:
-        is_gone = False
         try:
-            return lane.decode(batch)
-        except LaneGone:
-            is_gone = True
+            found = lane.decode(batch)
+        except RuntimeError:
+            self.free.put(lane)
             raise
-        finally:
-            if not is_gone:
-                self.free.put(lane)
+        self.free.put(lane)
+        return found
 
     def _decoded_here(self, batch: Sequence[Task]) -> list[Hypothesis]:
         began = time.monotonic()
