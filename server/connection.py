@@ -101,7 +101,7 @@ class Connection:
         is_lost = False
         try:
             await self._serve()
-            is_ours = self.error is not None and not isinstance(self.error, GoingAway)
+            is_ours = self.error is not None and not isinstance(self.error, (GoingAway, Expired))
             if self.protocol.stays and self.live is not None and is_ours and not self.is_gone:
                 await until_gone(self.socket)
                 self.is_gone = True

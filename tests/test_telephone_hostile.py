@@ -13,6 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Frame, Opcode
 
+from streaming.errors import Expired
 from tests.access_rigs import keyed
 from tests.conftest import Recording, Server, running_server
 from tests.encodings import encoded, samples
@@ -136,6 +137,19 @@ async def test_who_never_starts_is_not_kept(own: Server, said: tuple[Any, ...]) 
                 await talking_on(twilio)
         assert twilio.socket.close_code == 4408
     assert await all_gone(own.url)
+
+
+async def test_who_never_ends_is_hung_up_on(speech: list[Recording]) -> None:
+    call = new_id()
+    with running_server("--telephony.call-seconds-max", "4") as server:
+        async with reading(server.url, call) as reader, carrier(server.url) as twilio:
+            await twilio.begin(call)
+            await twilio.play(chunks(mulaw(speech[0].pcm)), pace=0.004)
+            assert await twilio.closed() == Expired.close_code
+            await ended(reader)
+        assert reader.error["code"] == Expired.code
+        assert reader.of("call")[-1]["error"] == Expired.code
+        assert reader.text() == speech[0].text
 
 
 async def talking_on(twilio: Carrier) -> None:

@@ -135,7 +135,8 @@ class WireProtocol(Protocol):
     """Whether a client that is turned away is told so after its first message: some do not listen
     before they have sent it."""
     stays: ClassVar[bool]
-    """Whether, once begun, the connection is left open after an error, for the client to end."""
+    """Whether, once begun, the connection is left open after an error, for the client to end; not
+    after the longest that it may last."""
 
     def __init__(self, handshake: Handshake) -> None:
         """Never raises: a client that is turned away is told so by one of these."""
