@@ -1,5 +1,6 @@
 """The command line: `stentor COMMAND …`, or `python -m server COMMAND …`."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -12,8 +13,8 @@ from streaming.errors import TranscriptionError
 
 COMMANDS = {
     "serve": ("server.commands.serve", "run the server"),
-    "transcribe": ("server.commands.transcribe", "transcribe files, with or without a server"),
-    "listen": ("server.commands.listen", "live captions of a microphone or a file"),
+    "transcribe": ("clients.terminal.transcribe", "transcribe files, with or without a server"),
+    "listen": ("clients.terminal.listen", "live captions of a microphone or a file"),
     "transcriber": (
         "server.commands.transcriber",
         "one file in, JSON out: a batch container",
@@ -37,6 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, ConfigError) else 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Who read has enough; what is still to be flushed at exit must go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _command(arguments: Sequence[str]) -> str:

@@ -1,43 +1,45 @@
 """clients/python/stentor_client.py against the real server, on networks that fail."""
 
+import ast
 import asyncio
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
+import httpx
 import pytest
 
-from bench.network import network
+from bench.network import Network, network
 from clients.python.stentor_client import (
     ConnectionLost,
     Event,
-    Files,
     Live,
     Server,
     Source,
     StentorError,
     stream,
-    transcribe,
     wav,
 )
 from tests.access_rigs import Keyed, keyed
 from tests.conftest import ROOT, Recording, free_port, running_server, start_server, stop_server
 from tests.file_server import wave_of
+from tests.test_tidy import imports
 from tests.wire import soon, streams
 
 __all__ = ["keyed"]  # the fixture
 
 CLIENT = ROOT / "clients" / "python" / "stentor_client.py"
-PAUSE = bytes(32_000)
+PAUSE = bytes(22_400)
 
 
 @pytest.fixture
 def talk(speech: list[Recording], tmp_path: Path) -> Path:
-    """Three sentences with a second of silence after each."""
+    """Three sentences with 0.7 s of silence after each."""
     path = tmp_path / "talk.wav"
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
@@ -69,15 +71,15 @@ def samples(path: Path) -> int:
 
 
 def test_a_program_without_an_event_loop_reads_events(
-    server_url: str, talk: Path, speech: list[Recording]
+    server_url: str, speech: list[Recording]
 ) -> None:
-    events = list(stream(wav(talk), Server(server_url), language="en"))
-    assert finals(events) == said(speech)
+    events = list(stream(wav(speech[0].path), Server(server_url), language="en"))
+    assert finals(events) == [speech[0].text]
     assert kinds(events) == ["ready", "done"]
     partial = next(event for event in events if event.type == "partial")
     assert partial.text.startswith(partial.stable)
     assert partial.words[0].start is not None
-    assert events[-1].fields["account"]["received"] == samples(talk)
+    assert events[-1].fields["account"]["received"] == samples(speech[0].path)
 
 
 def test_a_wav_may_be_sent_as_fast_as_it_is_taken(
@@ -178,9 +180,13 @@ def test_a_wav_of_other_samples_is_refused(tmp_path: Path) -> None:
 async def test_each_connection_gets_a_token_of_its_own(
     keyed: Keyed, talk: Path, speech: list[Recording]
 ) -> None:
-    minted = []
+    minted: list[str] = []
+    refused: list[Exception] = []
 
     async def token() -> str:
+        if len(minted) == 1 and not refused:
+            refused.append(httpx.ConnectError("the network is still away"))
+            raise refused[0]
         minted.append(await asyncio.to_thread(keyed.token, "web"))
         return minted[-1]
 
@@ -190,7 +196,7 @@ async def test_each_connection_gets_a_token_of_its_own(
             events.append(event)
             if event.type == "partial" and len(minted) == 1:
                 net.cut()
-    assert len(set(minted)) == 2
+    assert (len(set(minted)), len(refused)) == (2, 1)
     assert finals(events) == said(speech)
 
 
@@ -211,6 +217,28 @@ async def test_a_cut_in_mid_sentence_loses_no_word(
     assert kinds(events) == ["ready", "lost", "resumed", "done"]
     assert finals(events) == said(speech)
     assert events[-1].fields["account"]["received"] == samples(talk)
+
+
+async def test_a_connection_is_missed_from_when_it_was_lost(
+    server_url: str, speech: list[Recording]
+) -> None:
+    """And not from when something was last said."""
+    pcm = bytes(80_000) + speech[0].pcm
+
+    async def blocks(net: Network) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        for at in range(0, len(pcm), 1280):
+            yield pcm[at : at + 1280]
+            if at == 64_000:
+                net.cut(down=True)
+                loop.call_later(0.3, net.restore)
+            await asyncio.sleep(0.04)
+
+    async with network(server_url) as net:
+        server = Server(net.url, patience_seconds=1)
+        events = await _all(Live(Source(blocks(net)), server))
+    assert kinds(events) == ["ready", "lost", "resumed", "done"]
+    assert finals(events) == [speech[0].text]
 
 
 async def test_a_connection_that_has_gone_silent_is_made_anew(
@@ -294,84 +322,39 @@ async def test_a_server_that_stays_away_is_given_up(talk: Path) -> None:
             await listening
 
 
-# ---- files
-
-
-def test_a_file_is_transcribed_in_any_form(
-    server_url: str, talk: Path, speech: list[Recording]
-) -> None:
-    text = transcribe(talk, Server(server_url), format="text", language="en")
-    assert text.splitlines() == said(speech)
-
-
-def test_a_file_that_is_none_is_refused_with_the_reason(
-    server_url: str, talk: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "not.wav").write_text("not audio")
-    with pytest.raises(StentorError, match="not an audio"):
-        transcribe(tmp_path / "not.wav", Server(server_url))
-    with pytest.raises(StentorError, match="does not know 'zz'"):
-        transcribe(talk, Server(server_url), language="zz")
-
-
-async def test_an_interrupted_program_goes_on_with_its_job(
-    server_url: str, talk: Path, speech: list[Recording], tmp_path: Path
-) -> None:
-    journal, size = tmp_path / "journal", talk.stat().st_size  # noqa: ASYNC240
-    told: list[tuple[Any, ...]] = []
-    begun = asyncio.Event()
-
-    def report(what: str, done: float, of: float | None) -> None:
-        told.append((what, done, of))
-        if done == of:
-            begun.set()
-
-    async with Files(Server(server_url), journal) as files:
-        task = asyncio.create_task(files.transcribe(talk, report=report))
-        await begun.wait()
-        while not journal.exists():  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0.01)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-    assert ("sent", size, size) in told
-    told.clear()
-    async with Files(Server(server_url), journal) as files:
-        assert (await files.transcribe(talk, "text", report)).splitlines() == said(speech)
-        assert not [one for one in told if one[0] == "sent"]
-    assert not list(journal.iterdir())
-
-
-async def test_an_upload_is_sent_again_when_the_network_fails(
-    server_url: str, talk: Path, speech: list[Recording]
-) -> None:
-    async with network(server_url) as net, Files(Server(net.url)) as files:
-        net.cut(down=True)
-        asyncio.get_running_loop().call_later(0.3, net.restore)  # it is tried longer
-        text = await files.transcribe(talk, "text")
-    assert net.accepted >= 2
-    assert text.splitlines() == said(speech)
-
-
 # ---- one file
 
 
 def test_it_runs_from_elsewhere_as_a_copy(
-    server_url: str, talk: Path, speech: list[Recording]
+    server_url: str, speech: list[Recording], tmp_path: Path
 ) -> None:
-    copy = shutil.copy(CLIENT, talk.parent / "client.py")
-    ran = subprocess.run(
-        [sys.executable, "-P", copy, server_url, talk],
-        cwd=talk.parent,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout.splitlines() == said(speech)
+    copy = shutil.copy(CLIENT, tmp_path / "client.py")
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        ran = subprocess.run(
+            [sys.executable, "-P", copy, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return ran.returncode, ran.stdout, ran.stderr
+
+    assert run(server_url, speech[0].path) == (0, speech[0].text + "\n", "")
+    assert run()[2].startswith("usage: ")
+    for code, out, said in (run(server_url, "no.wav"), run("127.0.0.1:1", speech[0].path)):
+        assert (code, out, len(said.splitlines())) == (1, "", 1)
 
 
 def test_its_dependencies_are_named_in_it() -> None:
-    head = CLIENT.read_text().split("# ///")[1]
-    for name in ("httpx", "msgpack", "sounddevice", "websockets"):
-        assert f'"{name}>=' in head
+    text = CLIENT.read_text()
+    block = re.search(r"(?m)^# /// script\n((?:# .*\n)+)# ///$", text)
+    assert block is not None
+    head = tomllib.loads(block[1].replace("# ", ""))
+    assert {name for name, _, _ in (d.partition(">=") for d in head["dependencies"])} == {
+        name.partition(".")[0]
+        for _, name in imports(ast.parse(text))
+        if name.partition(".")[0] not in sys.stdlib_module_names
+    }
+    assert sys.version_info >= tuple(map(int, head["requires-python"][2:].split(".")))

@@ -15,8 +15,9 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     "streaming": {"streaming"},
     "batch": {"batch", "streaming"},
-    "server": {"server", "batch", "streaming", "clients"},  # some commands are clients
-    "clients": set[str](),
+    "server": {"server", "batch", "streaming"},
+    "clients": set[str](),  # they are copied, and go where none of us is
+    "clients/terminal": {"clients", "server", "batch", "streaming"},  # commands of `stentor`
     "bench": {"bench", "server", "batch", "streaming", "clients"},
     "tests": {"tests", "bench", "server", "batch", "streaming", "clients"},
 }
@@ -30,8 +31,8 @@ STREAMING_MAY_IMPORT = {
 }  # fmt: skip
 
 FILE_LINES_MAX = 400
-# A client is one file, so that it can be copied.
-CLIENT_LINES_MAX = 680
+# The client is one file, so that it can be copied.
+LONGER = {"clients/python/stentor_client.py": 830}
 FUNCTION_LINES_MAX = 70
 PARAMETERS_MAX = 6
 
@@ -48,12 +49,17 @@ def imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield from ((node.lineno, f"{module}.{alias.name}") for alias in names)
 
 
-def layer_faults(package: str, tree: ast.Module) -> Iterator[str]:
+def layer_of(path: str) -> str:
+    """The innermost one; `path` is from the root, with slashes."""
+    return max((layer for layer in LAYERS if path.startswith(f"{layer}/")), key=len)
+
+
+def layer_faults(layer: str, tree: ast.Module) -> Iterator[str]:
     for line, name in imports(tree):
         top = name.partition(".")[0]
-        if top in LAYERS and top not in LAYERS[package]:
-            yield f"{line}: {package} may not import {top}"
-        if package == "streaming" and top not in STREAMING_MAY_IMPORT | LAYERS[package]:
+        if top in LAYERS and top not in LAYERS[layer]:
+            yield f"{line}: {layer} may not import {top}"
+        if layer == "streaming" and top not in STREAMING_MAY_IMPORT | LAYERS[layer]:
             yield f"{line}: streaming may not import {top}"
 
 
@@ -76,9 +82,9 @@ def parameters(function: Function) -> int:
     return len(named) - bound + len(arguments.kwonlyargs)
 
 
-def size_faults(package: str, source: str, tree: ast.Module) -> Iterator[str]:
+def size_faults(path: str, source: str, tree: ast.Module) -> Iterator[str]:
     lines = len(source.splitlines())
-    most = CLIENT_LINES_MAX if package == "clients" else FILE_LINES_MAX
+    most = LONGER.get(path, FILE_LINES_MAX)
     if lines > most:
         yield f"1: {lines} lines in a file, {most} at most"
     for node in ast.walk(tree):
@@ -94,13 +100,13 @@ def size_faults(package: str, source: str, tree: ast.Module) -> Iterator[str]:
             )
 
 
-def faults(package: str, source: str) -> list[str]:
-    """What is wrong with a file of the package, each with its line."""
+def faults(path: str, source: str) -> list[str]:
+    """What is wrong with a file, each with its line; `path` is from the root."""
     tree = ast.parse(source)
     found = [
-        *layer_faults(package, tree),
+        *layer_faults(layer_of(path), tree),
         *import_faults(tree),
-        *size_faults(package, source, tree),
+        *size_faults(path, source, tree),
     ]
     return sorted(set(found), key=lambda fault: int(fault.partition(":")[0]))
 
@@ -121,7 +127,7 @@ def cycle(sources: dict[str, str]) -> list[str]:
 
 
 def ours() -> list[Path]:
-    files = (path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
+    files = {path for layer in LAYERS for path in (ROOT / layer).rglob("*.py")}
     return sorted(path for path in files if not path.is_relative_to(ROOT / "tests" / "models"))
 
 
@@ -137,7 +143,7 @@ def test_every_file_keeps_the_layers_and_the_limits() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{fault}"
         for path in ours()
-        for fault in faults(path.relative_to(ROOT).parts[0], path.read_text(encoding="utf-8"))
+        for fault in faults(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
     ]
     assert not found, "\n".join(found)
 
@@ -183,7 +189,7 @@ def test_the_core_has_no_clock_no_thread_and_no_model() -> None:
     ],
 )
 def test_the_core_may_not_import(source: str) -> None:
-    assert len(faults("streaming", source)) == 1
+    assert len(faults("streaming/new.py", source)) == 1
 
 
 def test_the_core_may_import_arrays_options_and_itself() -> None:
@@ -191,7 +197,7 @@ def test_the_core_may_import_arrays_options_and_itself() -> None:
         "import numpy as np\nimport soxr\nfrom pydantic import Field\n"
         "from collections.abc import Iterable\nfrom streaming.events import Word\n"
     )
-    assert faults("streaming", source) == []
+    assert faults("streaming/new.py", source) == []
 
 
 @pytest.mark.parametrize(
@@ -202,10 +208,12 @@ def test_the_core_may_import_arrays_options_and_itself() -> None:
         ("server", "from bench import load"),
         ("clients", "from streaming.events import Word"),
         ("clients", "import server"),
+        ("clients/python", "import server"),
+        ("server", "from clients.python import stentor_client"),
     ],
 )
 def test_no_layer_imports_a_higher_one(package: str, source: str) -> None:
-    assert len(faults(package, source)) == 1
+    assert len(faults(f"{package}/new.py", source)) == 1
 
 
 @pytest.mark.parametrize(
@@ -214,16 +222,17 @@ def test_no_layer_imports_a_higher_one(package: str, source: str) -> None:
         ("server", "from batch.engine import Engine\nimport asyncio"),
         ("batch", "from streaming.events import Word\nimport threading"),
         ("clients", "import websockets"),
+        ("clients/terminal", "from clients.python import stentor_client\nimport server.flags"),
         ("bench", "import server.app"),
     ],
 )
 def test_a_layer_imports_lower_ones_and_other_packages(package: str, source: str) -> None:
-    assert faults(package, source) == []
+    assert faults(f"{package}/new.py", source) == []
 
 
 @pytest.mark.parametrize("source", ["from . import engine", "from ..streaming import events"])
 def test_a_relative_import_is_refused(source: str) -> None:
-    assert faults("batch", source) == ["1: a relative import"]
+    assert faults("batch/new.py", source) == ["1: a relative import"]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +243,7 @@ def test_a_relative_import_is_refused(source: str) -> None:
     ],
 )
 def test_type_checking_imports_are_refused(source: str) -> None:
-    assert "TYPE_CHECKING hides a cycle" in faults("batch", source)[0]
+    assert "TYPE_CHECKING hides a cycle" in faults("batch/new.py", source)[0]
 
 
 def test_a_cycle_is_found_through_an_import_inside_a_function() -> None:
@@ -253,18 +262,25 @@ def test_a_chain_is_not_a_cycle() -> None:
 def test_the_limits_are_inclusive() -> None:
     body = "    pass\n" * (FUNCTION_LINES_MAX - 1)
     function = f"def f(self, a, b, c, d, *args, e, g, **more):\n{body}"
-    assert faults("batch", function + "\n" * (FILE_LINES_MAX - FUNCTION_LINES_MAX)) == []
+    assert faults("batch/new.py", function + "\n" * (FILE_LINES_MAX - FUNCTION_LINES_MAX)) == []
 
 
 def test_a_long_file_is_found() -> None:
-    assert faults("batch", "\n" * 401) == ["1: 401 lines in a file, 400 at most"]
+    assert faults("batch/new.py", "\n" * 401) == ["1: 401 lines in a file, 400 at most"]
+
+
+def test_one_file_alone_may_be_longer_and_no_longer_than_it_is() -> None:
+    for path, most in LONGER.items():
+        lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
+        assert most - 20 < lines <= most
+    assert faults("clients/python/other.py", "\n" * 401) == ["1: 401 lines in a file, 400 at most"]
 
 
 def test_a_long_function_is_found() -> None:
     body = "    pass\n" * FUNCTION_LINES_MAX
-    assert faults("batch", f"\nasync def f():\n{body}") == ["2: f has 71 lines, 70 at most"]
+    assert faults("batch/new.py", f"\nasync def f():\n{body}") == ["2: f has 71 lines, 70 at most"]
 
 
 def test_a_seventh_parameter_is_found() -> None:
     source = "class C:\n    def f(self, a, b, /, c, d, *, e, g, h): ..."
-    assert faults("batch", source) == ["2: f has 7 parameters, 6 at most"]
+    assert faults("batch/new.py", source) == ["2: f has 7 parameters, 6 at most"]

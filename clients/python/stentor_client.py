@@ -16,12 +16,12 @@ One file, to be copied. docs/protocol.md and docs/jobs.md are the specifications
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
 import dataclasses
-import hashlib
 import inspect
 import io
-import json
+import os
 import random
 import sys
 import threading
@@ -39,6 +39,7 @@ from collections.abc import (
 )
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import msgpack
@@ -49,15 +50,19 @@ from websockets.typing import Subprotocol
 CONNECT_SECONDS_MAX = 10.0
 ACKS_MISSING_MAX = 5  # then the connection is dead, even if it seems open
 BACKOFF_SECONDS = (0.25, 3.0)  # from, to
-FIRST_TRIES = 3
-KEPT_MAX = 3_000  # messages, both of those that were taken and those that were not
+TRIES_MIN = 3
+KEPT_BYTES_MAX = 16 << 20  # of messages that the server has not taken, or not answered
+MESSAGE_BYTES = 300  # that a message takes beside its audio
 BLOCK_SECONDS = 0.04
-POLL_SECONDS = 0.3
+WAITING_BLOCKS_MAX = 1500  # of a microphone
+POLL_SECONDS = (0.2, 2.0)  # from, to
 SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
+STRUCTURED = {"words", "fields"}  # of an event
+SILENCE = {"mulaw": b"\xff", "alaw": b"\xd5"}
 # Of the session, so that another has to be begun; and what may be otherwise in a moment.
 GONE = ("unknown_session", "session_over", "events_gone", "timed_out")
 PASSING = ("overloaded", "going_away", "too_many_streams", "rate_limited", "connection_lost")
-BEGUN = ("ready", "resumed", "restarted")
+CLOSED_FOR_GOOD = (1002, 1003, 1007, 1008, 1009, 1010)  # the same would be answered alike
 
 Report = Callable[[str, float, float | None], None]  # what is done, how much of how much
 
@@ -74,17 +79,25 @@ class Options(TypedDict, total=False):
     word_times: Literal["all", "final", "none"]
     prompt: str
     key_terms: list[str]
+    stable_ms_max: int
+    numbers_whole: bool
+    volume_min: float
     keep_stable: bool
     final_window: Literal["auto", "full", "trimmed"]
     endpointing: dict[str, float]
 
 
 class StentorError(Exception):
-    """The server has refused, or failed; `code` as in its documentation."""
+    """The server has refused, or failed; `code` as in its documentation, or `not_stentor` where
+    what answers is none."""
 
     def __init__(self, code: str, message: str, more: str = "") -> None:
         super().__init__(f"{message} ({more})" if more else message)
         self.code = code
+
+
+class JobFailed(StentorError):
+    """Of the recording there will be no transcript."""
 
 
 class ConnectionLost(StentorError):
@@ -97,12 +110,25 @@ class ConnectionLost(StentorError):
 @dataclasses.dataclass(frozen=True)
 class Server:
     """Where it is, and who we are. `token` gives a temporary token for each connection; one that
-    is lost is tried again for `patience_seconds`."""
+    is lost is tried again for `patience_seconds`. Raises ValueError."""
 
     url: str = "http://127.0.0.1:8000"
     key: str = dataclasses.field(default="", repr=False)
     token: Callable[[], str | Awaitable[str]] | None = None
     patience_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError(f"url: should look like http://127.0.0.1:8000, got {self.url!r}")
+        if not (self.key.isascii() and self.key.isprintable()):
+            raise ValueError("key: holds a character that no key has, such as a line break")
+
+    @property
+    def name(self) -> str:
+        """The address without a password."""
+        parts = urlsplit(self.url)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
     @property
     def headers(self) -> dict[str, str]:
@@ -110,10 +136,12 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[ClientConnection]:
-        address = self.url.rstrip("/").replace("http", "ws", 1) + "/v1/stream"
+        address = "ws" + self.url.rstrip("/").removeprefix("http") + "/v1/stream"
         if self.token is not None:
             token = self.token()
-            address += f"?token={await token if inspect.isawaitable(token) else token}"
+            async with asyncio.timeout(CONNECT_SECONDS_MAX):
+                token = await token if inspect.isawaitable(token) else token
+            address += "?" + urlencode({"token": token})
         async with connect(
             address,
             subprotocols=[Subprotocol("stentor.v1.msgpack")],
@@ -127,6 +155,34 @@ class Server:
             except (GeneratorExit, asyncio.CancelledError):
                 await socket.close()  # so that the session is not kept for us
                 raise
+            except BaseException:
+                socket.transport.abort()  # so that it is
+                raise
+
+
+class Patience:
+    """Whether and when to try again: at least TRIES_MIN times, and longer where it has worked."""
+
+    def __init__(self, seconds: float, has_worked: bool = False) -> None:
+        self.seconds, self.has_worked = seconds, has_worked
+        self.tries, self.lost_at = 0, 0.0
+
+    def worked(self) -> None:
+        self.has_worked, self.tries = True, 0
+
+    async def wait(self, error: StentorError, seconds_min: float = 0.0) -> None:
+        """Before another try. Raises the error instead where there should be none."""
+        if self.tries == 0:
+            self.lost_at = time.monotonic()
+        self.tries += 1
+        away = time.monotonic() - self.lost_at
+        gives_up = self.tries >= TRIES_MIN and (not self.has_worked or away > self.seconds)
+        if gives_up or error.code not in GONE + PASSING:
+            raise error
+        least, most = BACKOFF_SECONDS
+        pause = min(most, least * 2.0 ** min(self.tries - 1, 10))
+        # Not the same for all clients of a server that was away.
+        await asyncio.sleep(max(seconds_min, random.uniform(0.5, 1) * pause))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,12 +215,25 @@ class Event:
     fields: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
 
-NAMES = {field.name for field in dataclasses.fields(Event)} - {"fields", "words"}
+def _event(fields: dict[str, Any]) -> Event:
+    """Raises TypeError."""
+    words = tuple(Word(**_known(Word, word)) for word in fields.get("words", ()))
+    return Event(**_known(Event, fields), words=words, fields=fields)
+
+
+def _known(kind: Any, fields: dict[str, Any]) -> dict[str, Any]:
+    """Without fields that are newer than this client. Raises TypeError."""
+    types = {field.name: field.type for field in dataclasses.fields(kind)}
+    found = {n: v for n, v in fields.items() if v is not None and n in types.keys() - STRUCTURED}
+    for name, value in found.items():
+        if not isinstance(value, str if types[name] is str else types[name] | int):
+            raise TypeError(f"{name}: {value!r:.40}")
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Blocks of audio, 5 ms to 2 s each, in one of the server's encodings."""
+    """Blocks of audio in one of the server's encodings, of any length; with opus, its packets."""
 
     blocks: AsyncIterable[bytes] | Iterable[bytes]
     sample_rate: int = 16_000
@@ -174,21 +243,39 @@ class Source:
     def __aiter__(self) -> AsyncIterator[bytes]:
         if isinstance(self.blocks, AsyncIterable):
             return aiter(self.blocks)
-        return _in_thread(self.blocks)
+        return _in_threads(iter(self.blocks))
 
 
-async def _in_thread(blocks: Iterable[bytes]) -> AsyncIterator[bytes]:
-    iterator = iter(blocks)
-    while (block := await asyncio.to_thread(next, iterator, None)) is not None:
+async def _in_threads(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Threads that nobody waits for, also at exit: another block may never come."""
+
+    def read(found: concurrent.futures.Future[Any]) -> None:
+        found.set_running_or_notify_cancel()
+        try:
+            found.set_result(next(blocks, end))
+        except BaseException as error:
+            found.set_exception(error)
+
+    end = object()
+    while True:
+        found = concurrent.futures.Future[Any]()
+        threading.Thread(target=read, args=(found,), daemon=True).start()
+        if (block := await asyncio.wrap_future(found)) is end:
+            return
         yield block
 
 
 def wav(path: str | Path, *, pace: bool = True) -> Source:
-    """A wav of 16 bits, as if it were spoken now, or without `pace` as fast as it is taken."""
-    with wave.open(str(path), "rb") as file:
-        rate, channels = file.getframerate(), file.getnchannels()
-        if file.getsampwidth() != 2:
-            raise ValueError(f"{path}: samples of {8 * file.getsampwidth()} bits, 16 are allowed")
+    """A wav of 16 bits, as if it were spoken now, or without `pace` as fast as it is taken.
+
+    Raises OSError and ValueError."""
+    try:
+        with wave.open(str(path), "rb") as file:
+            rate, channels, bits = file.getframerate(), file.getnchannels(), 8 * file.getsampwidth()
+    except (wave.Error, EOFError) as error:
+        raise ValueError(f"{path}: not a wav of PCM: {error or 'it is empty'}") from error
+    if bits != 16:
+        raise ValueError(f"{path}: samples of {bits} bits, 16 are allowed")
 
     async def blocks() -> AsyncIterator[bytes]:
         with wave.open(str(path), "rb") as file:
@@ -216,24 +303,45 @@ def microphone(device: str | int | None = None) -> Source:
     async def blocks() -> AsyncIterator[bytes]:
         loop, heard = asyncio.get_running_loop(), asyncio.Queue[bytes]()
 
-        def put(block: Any, frames: int, at: Any, status: Any) -> None:
-            loop.call_soon_threadsafe(heard.put_nowait, bytes(block))
+        def hear(block: bytes) -> None:
+            if heard.qsize() < WAITING_BLOCKS_MAX:
+                heard.put_nowait(block)
+            elif heard.qsize() == WAITING_BLOCKS_MAX:
+                heard.put_nowait(b"")  # what comes now is lost: no gap is made in what was said
 
-        size = round(rate * BLOCK_SECONDS)
-        with sounddevice.RawInputStream(rate, size, device, 1, "int16", callback=put):
-            while True:
-                yield await heard.get()
+        def put(block: Any, frames: int, at: Any, status: Any) -> None:
+            loop.call_soon_threadsafe(hear, bytes(block))
+
+        def end() -> None:
+            loop.call_soon_threadsafe(hear, b"")
+
+        options = {"dtype": "int16", "callback": put, "finished_callback": end}
+        try:
+            with sounddevice.RawInputStream(
+                rate, round(rate * BLOCK_SECONDS), device, 1, **options
+            ):
+                while block := await heard.get():
+                    yield block
+        except sounddevice.PortAudioError as error:
+            raise OSError(f"no microphone can be opened: {error}") from error
+        raise OSError("the microphone is gone, or nobody takes what it hears")
 
     return Source(blocks(), rate)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(slots=True)
 class Kept:
-    """A message until it is answered; for audio, where it starts and ends, in samples."""
+    """A message until it is answered, with the samples of the recording where it is."""
 
-    message: dict[str, Any]
+    kind: str
+    packed: bytes
     start: int
     end: int
+    is_open: bool  # a marker that has not come back
+
+    @property
+    def size(self) -> int:
+        return MESSAGE_BYTES + len(self.packed)
 
 
 class Live:
@@ -253,30 +361,43 @@ class Live:
         # what was said; a session counts its messages from 1
         self.kept: deque[Kept] = deque()  # the first is number `first` of the session
         self.first, self.sent, self.taken = 1, 0, 0
-        self.samples = 0
+        self.size = self.samples = 0
         self.is_stopped = False
         self.news, self.room = asyncio.Event(), asyncio.Event()
         # what was heard
-        self.session: dict[str, Any] = {}  # `ready`, while it can be resumed
+        self.session: dict[str, Any] = {}  # how it is resumed, if it can be
+        self.silence_seconds_max: float | None = None
         self.seq = 0
         self.answered = dict.fromkeys(range(form.channels), 0)  # samples
         self.begun, self.utterances, self.utterances_before = 0, 0, 0
         self.cut_off: list[Event] = []  # the end of a session, told only if no other follows
-        self.is_ready = self.is_done = False
+        self.is_done = False
         self.error: StentorError | None = None
+        self.patience = Patience(self.server.patience_seconds)
 
-    # ---- saying
+    @property
+    def is_ready(self) -> bool:
+        """Whether the server has ever been."""
+        return self.patience.has_worked
 
-    async def send(self, audio: bytes) -> None:
+    # ---- saying; nothing more is said after `stop` or when the events have ended
+
+    async def send(self, audio: bytes | bytearray | memoryview) -> None:
         """Waits while the server has not taken what was sent before."""
-        while len(self.kept) - (self.taken + 1 - self.first) > KEPT_MAX and not self.is_done:
-            self.room.clear()
-            await self.room.wait()
-        self._say("audio", audio=audio)
+        if not isinstance(audio, bytes | bytearray | memoryview):
+            raise TypeError(f"audio must be bytes, got {type(audio).__name__}")
+        audio = bytes(audio)
+        second = self.start["sample_rate"] * self.frame_bytes or max(1, len(audio))
+        for at in range(0, len(audio), second):
+            self._say("audio", audio=audio[at : at + second])
+            while self.size > KEPT_BYTES_MAX and not self.is_stopped:
+                self.room.clear()
+                await self.room.wait()
 
     def configure(self, **options: Unpack[Options]) -> None:
-        self.start |= options
         self._say("configure", **options)
+        endpointing = self.start.get("endpointing", {}) | options.get("endpointing", {})
+        self.start |= options | ({"endpointing": endpointing} if endpointing else {})
 
     def finalize(self) -> None:
         self._say("finalize")
@@ -294,8 +415,14 @@ class Live:
             return
         start, size = self.samples, len(fields.get("audio", b""))
         self.samples += size // self.frame_bytes if self.frame_bytes else 0
-        self.kept.append(Kept({"type": kind, **fields}, start, self.samples))
+        self._keep(kind, fields, start, self.samples)
+        self._forget_answered()
         self.news.set()
+
+    def _keep(self, kind: str, fields: dict[str, Any], start: int, end: int) -> None:
+        packed = msgpack.packb({"type": kind, **fields})
+        self.kept.append(Kept(kind, packed, start, end, kind == "marker"))
+        self.size += self.kept[-1].size
 
     async def _feed(self, source: Source) -> None:
         blocks = aiter(source)
@@ -305,18 +432,20 @@ class Live:
                     return
                 await self.send(block)
         finally:
-            self.stop()  # also when the source fails: what came before is transcribed
-            if isinstance(blocks, AsyncGenerator):
-                await blocks.aclose()
+            try:
+                if isinstance(blocks, AsyncGenerator):
+                    await blocks.aclose()
+            finally:
+                self.stop()  # also when the source fails: what came before is transcribed
 
     async def _pump(self, socket: ClientConnection) -> None:
-        while True:
-            while self.sent < self.first + len(self.kept) - 1:
-                message = self.kept[self.sent + 1 - self.first].message
-                await socket.send(msgpack.packb(message))
-                self.sent += 1
-            self.news.clear()
-            await self.news.wait()
+        with contextlib.suppress(ConnectionClosed):  # who reads from it will hear of that
+            while True:
+                while self.sent < self.first + len(self.kept) - 1:
+                    await socket.send(self.kept[self.sent + 1 - self.first].packed)
+                    self.sent += 1
+                self.news.clear()
+                await self.news.wait()
 
     # ---- hearing
 
@@ -326,98 +455,76 @@ class Live:
             async with contextlib.aclosing(self._connections()) as events:
                 async for event in events:
                     yield event
-            if feeding is not None:
-                await feeding  # raises what the source has raised
+            if feeding is not None and feeding.done():
+                feeding.result()  # raises what the source has raised
         finally:
-            self.is_done = True
+            self.is_stopped = True
             self.room.set()
             if feeding is not None:
                 feeding.cancel()
                 await asyncio.wait([feeding])
 
     async def _connections(self) -> AsyncGenerator[Event, None]:
-        tries, lost_at, is_lost = 0, time.monotonic(), False
         while True:
-            why: Exception | None = None
+            self.error, was_ready = None, False
+            why: StentorError = ConnectionLost(f"{self.server.name}: the connection was closed")
             try:
                 async with (
                     self.server.connected() as socket,
                     contextlib.aclosing(self._converse(socket)) as events,
                 ):
                     async for event in events:
-                        tries, lost_at = tries * (event.type in BEGUN), time.monotonic()
-                        is_lost = False
+                        was_ready = True
                         yield event
-            except (OSError, TimeoutError, WebSocketException) as error:
-                why = error
+            except (OSError, WebSocketException, httpx.RequestError) as broken:
+                why = self._why(broken)
             if self.is_done and self.error is None:
                 return
+            why = self.error or why
+            if was_ready and why.code in GONE + PASSING:
+                yield Event("lost", message=str(why))
             try:
-                self._check(why, tries, time.monotonic() - lost_at)
+                await self.patience.wait(why)
+                if self.is_ready and (self.error is not None or not self.session):
+                    if not self.frame_bytes:
+                        raise why  # where in such audio the last final ended is not known
+                    self._forget_session()
             except StentorError:
                 for event in self.cut_off:
                     yield event
                 raise
-            if self.is_ready and not is_lost:
-                is_lost = True
-                yield Event("lost", message=str(self.error or why or "it was closed"))
-            self.error, tries = None, tries + 1
-            await asyncio.sleep(_backoff(tries))
 
-    def _check(self, why: Exception | None, tries: int, seconds: float) -> None:
-        """Whether to try again. Raises StentorError, or forgets a session that is gone."""
-        error, name = self.error, self.server.url
-        if error is not None and error.code not in GONE + PASSING:
-            raise error
-        gave_up = seconds > self.server.patience_seconds if self.is_ready else tries >= FIRST_TRIES
-        if gave_up:
-            raise error or ConnectionLost(f"{name}: {why or 'it does not answer'}")
-        if self.is_ready and (error is not None or not self.session):
-            if not self.frame_bytes:
-                raise error or ConnectionLost(f"{name}: opus cannot be gone on with anew")
-            self._forget_session()
-
-    def _forget_session(self) -> None:
-        """Another begins where the last final ended; controls that were obeyed are not repeated."""
-        taken, answered = self.taken + 1 - self.first, min(self.answered.values())
-        owed = {event.fields.get("id", "") for event in self.cut_off}
-        self.kept = deque(
-            kept
-            for n, kept in enumerate(self.kept)
-            if n >= taken
-            or ("audio" in kept.message and kept.end > answered)
-            or kept.message.get("id") in owed
-        )
-        if self.is_stopped and (not self.kept or self.kept[-1].message["type"] != "stop"):
-            self.kept.append(Kept({"type": "stop"}, self.samples, self.samples))
-        self.begun = self.kept[0].start if self.kept else self.samples
-        self.session, self.is_done, self.seq = {}, False, 0
-        self.first, self.sent, self.taken = 1, 0, 0
-        self.utterances_before = self.utterances
+    def _why(self, broken: Exception) -> StentorError:
+        """Why there is no connection, as what is raised if there is to be no other."""
+        message = f"{self.server.name}: {str(broken) or 'it does not answer'}"
+        closed = isinstance(broken, ConnectionClosed) and (broken.rcvd or broken.sent)
+        if closed and closed.code in CLOSED_FOR_GOOD:
+            return StentorError("not_stentor", message)
+        return ConnectionLost(message)
 
     async def _converse(self, socket: ClientConnection) -> AsyncGenerator[Event, None]:
         """One connection, to its end."""
         message = self.start
         if self.session:
-            token = self.session["resume"]["token"]
-            message = {"type": "resume", "session": self.session["session"], "token": token}
-            message["seq"] = self.seq
+            message = {"type": "resume", **self.session, "seq": self.seq}
         await socket.send(msgpack.packb(message))
         patience: float | None = CONNECT_SECONDS_MAX
         pump: asyncio.Task[None] | None = None
         try:
             while True:
                 async with asyncio.timeout(patience):
-                    fields = msgpack.unpackb(await socket.recv(decode=False))
-                if fields["type"] == "ack":
-                    self._take(fields["messages"])
-                elif fields["type"] in ("ready", "resumed"):
-                    yield self._begin(fields)
-                    pump = asyncio.create_task(self._pump(socket))
-                    acks = self.session["resume"] if self.session else None
-                    patience = ACKS_MISSING_MAX * acks["ack_seconds"] if acks else None
-                elif event := self._hear(fields):
-                    yield event
+                    packed = await socket.recv(decode=False)
+                try:
+                    event = self._hear(msgpack.unpackb(packed))
+                except (ValueError, TypeError, LookupError, AttributeError) as error:
+                    name = f"{self.server.name} does not speak {socket.subprotocol}"
+                    raise StentorError("not_stentor", f"{name}: {error!r:.200}") from error
+                if event is None:
+                    continue
+                if event.type in ("ready", "resumed", "restarted"):
+                    pump = pump or asyncio.create_task(self._pump(socket))
+                    patience = self.silence_seconds_max
+                yield event
         except ConnectionClosed:
             if not self.is_done:
                 raise
@@ -425,67 +532,120 @@ class Live:
             if pump is not None:
                 pump.cancel()
 
-    def _begin(self, fields: dict[str, Any]) -> Event:
-        """The answer to `start` or `resume`."""
-        kind = fields["type"]
-        if kind == "resumed":
-            self._take(fields["messages"])
-            self.sent = self.taken
-        else:
-            kind, self.cut_off = "restarted" if self.is_ready else kind, []
-            self.session = fields if fields["resume"] else {}
-        self.is_ready = True
-        return Event(kind, fields=fields)
-
-    def _take(self, messages: int) -> None:
-        """What the server has is kept until it is answered, within a bound: the server may die."""
-        self.taken = messages
-        answered = min(self.answered.values())
-        while self.first <= messages and (
-            self.kept[0].end <= answered or messages - self.first >= KEPT_MAX
-        ):
-            self.kept.popleft()
-            self.first += 1
-        self.room.set()
-
     def _hear(self, fields: dict[str, Any]) -> Event | None:
-        kind = fields["type"]
-        if 0 < fields.get("seq", 0) <= self.seq:
+        """Raises ValueError, TypeError, LookupError or AttributeError where it is not a message."""
+        match kind := fields["type"]:
+            case "ready":
+                kind = "restarted" if self.is_ready else kind
+                self.session, self.cut_off = {}, []
+                self.silence_seconds_max = None
+                if resume := fields["resume"]:
+                    self.session = {"session": fields["session"], "token": resume["token"]}
+                    self.silence_seconds_max = ACKS_MISSING_MAX * float(resume["ack_seconds"])
+                self.patience.has_worked = True
+                return Event(kind, fields=fields)
+            case "resumed":
+                self._take(fields["messages"])
+                self.sent = self.taken
+                return Event(kind, fields=fields)
+            case "ack":
+                self._take(fields["messages"])
+                return None
+        seq = fields.get("seq", 0)
+        if 0 < seq <= self.seq:
             return None  # heard before
-        self.seq = fields.get("seq", self.seq)
+        self.seq = seq or self.seq
         if kind == "error" and fields["fatal"]:
             self.error = _error(fields)
             return None
-        if self.begun:
-            self._shift(fields)
-        is_cut_off = fields.get("reason") == "cut_off" or (kind == "marker" and self.cut_off)
+        self.patience.worked()
+        self._shift(fields)
+        event = _event(fields)
         if kind == "final":
-            self.utterances = max(self.utterances, fields["utterance"])
-        if kind == "final" and not is_cut_off:
-            self.answered[fields["channel"]] = round(fields["end"] * self.start["sample_rate"])
-        self.is_done = self.is_done or kind == "done"
-        if kind == "done" and self.error is not None:
-            return None  # not of the recording, but of a session that was ended
-        words = tuple(Word(**word) for word in fields.get("words", ()))
-        known = {name: value for name, value in fields.items() if name in NAMES}
-        event = Event(**known, words=words, fields=fields)
-        if is_cut_off:
+            self.utterances = max(self.utterances, event.utterance)
+        if fields.get("reason") == "cut_off" or (kind == "marker" and self.cut_off):
             self.cut_off.append(event)
-        return None if is_cut_off else event
+            return None
+        self._note(event)
+        return None if kind == "done" and self.error is not None else event
+
+    def _note(self, event: Event) -> None:
+        """What need not be said again in another session."""
+        match event.type:
+            case "final":
+                self.answered[event.channel] = round(event.end * self.start["sample_rate"])
+            case "marker":
+                if marker := next((kept for kept in self.kept if kept.is_open), None):
+                    marker.is_open = False
+            case "done":
+                self.is_done = True
+                if self.error and self.error.code == "going_away" and not self.cut_off:
+                    self._answer_taken()
+
+    def _answer_taken(self) -> None:
+        """A server that goes away has answered all it has taken. If that is all, it is the end."""
+        taken = self.taken + 1 - self.first
+        end = self.kept[taken - 1].end if taken else 0
+        self.answered = {channel: max(end, was) for channel, was in self.answered.items()}
+        if self.is_stopped and taken == len(self.kept):
+            self.error = None
+
+    def _take(self, messages: int) -> None:
+        if not self.taken <= messages < self.first + len(self.kept):
+            raise ValueError(f"messages: {messages}")
+        if messages > self.taken:
+            self.patience.worked()
+        self.taken = messages
+        self._forget_answered()
+        self.room.set()
+
+    def _forget_answered(self) -> None:
+        """What the server has is kept until it is answered, within a bound: the server may die."""
+        answered = min(self.answered.values())
+        while self.first <= self.taken and (
+            self.size > KEPT_BYTES_MAX
+            or (self.kept[0].end <= answered and not self.kept[0].is_open)
+        ):
+            self.size -= self.kept.popleft().size
+            self.first += 1
+
+    def _forget_session(self) -> None:
+        """Another begins where the last final ended; controls that were obeyed are not repeated."""
+        answered, taken = min(self.answered.values()), self.taken + 1 - self.first
+        again = [k for n, k in enumerate(self.kept) if k.is_open or n >= taken or k.end > answered]
+        self.kept, self.size = deque(), 0
+        for kept in again:
+            fields = msgpack.unpackb(kept.packed)
+            if kept.kind == "audio":
+                fields["audio"] = self._without_answered(kept, fields["audio"])
+            if kept.kind in ("audio", "finalize", "stop") or kept.is_open:
+                self._keep(fields.pop("type"), fields, kept.start, kept.end)
+        if self.is_stopped and not (self.kept and self.kept[-1].kind == "stop"):
+            self._keep("stop", {}, self.samples, self.samples)
+        self.begun = self.kept[0].start if self.kept else self.samples
+        self.session, self.is_done, self.seq = {}, False, 0
+        self.first, self.sent, self.taken = 1, 0, 0
+        self.utterances_before = self.utterances
+
+    def _without_answered(self, kept: Kept, audio: bytes) -> bytes:
+        """With silence where a final has told what was said, on any of its channels."""
+        left, each = bytearray(audio), SAMPLE_BYTES[self.start["encoding"]]
+        silence = SILENCE.get(self.start["encoding"], b"\0")
+        for channel, answered in self.answered.items():
+            count = max(0, min(answered, kept.end) - kept.start)
+            for at in range(channel * each, (channel + 1) * each):
+                left[at : count * self.frame_bytes : self.frame_bytes] = silence * count
+        return bytes(left)
 
     def _shift(self, fields: dict[str, Any]) -> None:
         """From the times of a session to those of the recording."""
+        if not self.begun:
+            return
         for timed in (fields, *fields.get("words", ())):
             for name in {"start", "end", "at"} & timed.keys():
                 timed[name] = round(timed[name] + self.begun / self.start["sample_rate"], 3)
         if "utterance" in fields:
             fields["utterance"] += self.utterances_before
-
-
-def _backoff(tries: int) -> float:
-    """Longer each time, and not the same for all clients of a server that was away."""
-    least, most = BACKOFF_SECONDS
-    return random.uniform(0.5, 1) * min(most, least * 2.0 ** (tries - 1))
 
 
 def stream(
@@ -520,45 +680,26 @@ def stream(
 # ---- files
 
 
-class Journal:
-    """Which jobs are under way, a file for each in a folder: a program that was interrupted goes on
-    with them."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
-
-    def find(self, name: str) -> str:
-        path = self.folder / name if self.folder else None
-        return path.read_text() if path and path.exists() else ""
-
-    def note(self, name: str, job: str) -> None:
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / name).write_text(job)
-
-    def forget(self, name: str) -> None:
-        if self.folder is not None:
-            (self.folder / name).unlink(missing_ok=True)
-
-
 class Upload(io.FileIO):
     """A file that tells how much of it has been read."""
 
-    report: Callable[[int], None]
+    report: Report | None = None
 
     def read(self, size: int | None = -1) -> Any:
         block = super().read(size)
-        self.report(self.tell())
+        if self.report is not None:
+            self.report("sent", self.tell(), os.fstat(self.fileno()).st_size)
         return block
 
 
 class Files:
-    """Files as jobs of the server. Use as `async with`; several may be transcribed at once."""
+    """Files as jobs of the server. Use as `async with`; several may be transcribed at once.
 
-    def __init__(self, server: Server | None = None, journal: Path | None = None) -> None:
-        """`journal`: a folder in which to note what is under way."""
+    `report` is told `sent` bytes, then `transcribed` seconds; `options` are those of docs/jobs.md.
+    Raises StentorError and OSError."""
+
+    def __init__(self, server: Server | None = None) -> None:
         self.server = server or Server()
-        self.journal = Journal(journal)
         self.is_known = False  # whether the server has ever answered
         self.http = httpx.AsyncClient(
             base_url=self.server.url,
@@ -575,93 +716,92 @@ class Files:
     async def transcribe(
         self, path: str | Path, format: str = "json", report: Report | None = None, **options: Any
     ) -> str:
-        """The transcript. `report` is told `sent` bytes, then `transcribed` seconds; `options` are
-        those of docs/jobs.md. Raises StentorError and OSError."""
-        path, report = Path(path), report or (lambda what, done, of: None)
-        stat = path.stat()
-        asked = [self.server.url, str(path.resolve()), stat.st_size, stat.st_mtime_ns, options]
-        name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-        job = await self._under_way(name) or await self._sent(path, stat.st_size, report, options)
-        self.journal.note(name, job["id"])
-        address = f"/v1/jobs/{job['id']}"
-        while job["ended"] is None:
-            if told := job["progress"]:
-                report("transcribed", told["seconds"], told["duration"])
-            await asyncio.sleep(POLL_SECONDS)
-            job = (await self._ask("GET", address)).json()
-        if not job["error"]:
-            text = (await self._ask("GET", f"{address}/transcript", {"format": format})).text
-        self.journal.forget(name)
-        await self._ask("DELETE", address)
-        if job["error"]:
-            raise _error(job["error"])
-        return text
-
-    async def _under_way(self, name: str) -> dict[str, Any] | None:
-        known = self.journal.find(name)
+        """The transcript, of which nothing is left on the server."""
+        job = await self.send(path, report, **options)
         try:
-            return dict((await self._ask("GET", f"/v1/jobs/{known}")).json()) if known else None
-        except StentorError as error:
-            if error.code != "not_found":
-                raise
-            return None
+            return await self.transcript(job, format, report)
+        finally:
+            await self.delete(job)
 
-    async def _sent(
-        self, path: Path, size: int, report: Report, options: dict[str, Any]
-    ) -> dict[str, Any]:
-        def form(files: contextlib.ExitStack) -> dict[str, Any]:
-            file = files.enter_context(Upload(path))
-            file.report = lambda done: report("sent", done, size)
-            return {"files": {"file": (path.name, file)}, "data": options}
+    async def send(self, path: str | Path, report: Report | None = None, **options: Any) -> str:
+        """The id of a new job, which goes on whatever becomes of this program."""
+        name = Path(path).name.encode(errors="replace").decode()
+        with Upload(_regular(path)) as file:
+            file.report = report
+            answer = await self._ask("POST", "/v1/jobs", files={"file": (name, file)}, data=options)
+        return str(self._fields(answer, "id")["id"])
 
-        return dict((await self._ask("POST", "/v1/jobs", body=form)).json())
-
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        query: dict[str, str] | None = None,
-        body: Callable[[contextlib.ExitStack], dict[str, Any]] = lambda files: {},
-    ) -> httpx.Response:
-        """Tried again while the server is away or has no room."""
-        began, tries = time.monotonic(), 0
+    async def transcript(self, job: str, format: str = "json", report: Report | None = None) -> str:
+        """That of a job, once there is one."""
+        pause, longest = POLL_SECONDS
         while True:
+            answer = await self._ask("GET", f"/v1/jobs/{job}")
+            told = self._fields(answer, "ended", "error", "progress")
+            if told["error"]:
+                raise _error(told["error"], JobFailed)
+            if told["ended"]:
+                query = {"format": format}
+                return (await self._ask("GET", f"/v1/jobs/{job}/transcript", params=query)).text
+            if (progress := told["progress"]) and report:
+                report("transcribed", progress["seconds"], progress["duration"])
+            await asyncio.sleep(pause)
+            pause = min(longest, 1.2 * pause)
+
+    async def delete(self, job: str) -> None:
+        """If the server is there; otherwise it keeps the job for as long as it does."""
+        with contextlib.suppress(httpx.RequestError):
+            await self.http.delete(f"/v1/jobs/{job}")
+
+    def _fields(self, answer: httpx.Response, *names: str) -> dict[str, Any]:
+        try:
+            told = answer.json()
+            return {name: told[name] for name in names}
+        except (ValueError, LookupError, TypeError) as error:
+            message = f"{self.server.name} does not answer as a Stentor server: {error!r:.200}"
+            raise StentorError("not_stentor", message) from error
+
+    async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Tried again while the server is away or has no room."""
+        patience = Patience(self.server.patience_seconds, self.is_known)
+        while True:
+            seconds = ""
             try:
-                with contextlib.ExitStack() as files:
-                    request = self.http.request(method, path, params=query, **body(files))
-                    answer = await request
-                self.is_known = True
+                answer = await self.http.request(method, path, **more)
+                patience.has_worked = self.is_known = True
                 if answer.is_success:
                     return answer
-                error = _refusal(answer)
-            except httpx.TransportError as lost:
-                error = ConnectionLost(f"{self.server.url}: {lost or type(lost).__name__}")
-            tries += 1
-            seconds = time.monotonic() - began
-            gave_up = seconds > self.server.patience_seconds or not self.is_known
-            if (gave_up and tries >= FIRST_TRIES) or error.code not in PASSING:
-                raise error
-            await asyncio.sleep(_backoff(tries))
+                error, seconds = self._refusal(answer), answer.headers.get("retry-after", "")
+            except httpx.RequestError as lost:
+                error = ConnectionLost(f"{self.server.name}: {str(lost) or type(lost).__name__}")
+            await patience.wait(error, min(int(seconds), 60) if seconds.isdecimal() else 0)
+
+    def _refusal(self, answer: httpx.Response) -> StentorError:
+        try:
+            return _error(answer.json()["error"])
+        except (ValueError, LookupError, TypeError):
+            message = f"{self.server.name} answers with status {answer.status_code}"
+            # Of something in between: the server is not there, or is asked too much.
+            is_passing = answer.status_code in (429, 502, 503, 504)
+            return ConnectionLost(message) if is_passing else StentorError("not_stentor", message)
 
 
-def _refusal(answer: httpx.Response) -> StentorError:
-    try:
-        return _error(answer.json()["error"])
-    except (ValueError, LookupError, TypeError):
-        message = f"{answer.url} answers with status {answer.status_code}"
-        return StentorError("internal", message)
+def _regular(path: str | Path) -> str:
+    """An upload needs a size, and may have to begin anew."""
+    if Path(path).exists() and not Path(path).is_file():
+        raise OSError(f"{path} is not a file")
+    return str(path)
 
 
-def _error(fields: dict[str, str]) -> StentorError:
-    """Of a request, or of a job."""
+def _error(fields: dict[str, Any], kind: type[StentorError] = StentorError) -> StentorError:
+    """Of a stream, a request, or a job. Raises LookupError and TypeError."""
     more = fields.get("detail") or (f"allowed: {a}" if (a := fields.get("allowed")) else "")
-    return StentorError(fields["code"], fields["message"], more)
+    return kind(fields["code"], fields["message"], more)
 
 
 def transcribe(
     path: str | Path, server: Server | None = None, *, format: str = "json", **options: Any
 ) -> str:
-    """The transcript of a file, in a form of docs/transcribe.md."""
+    """The transcript of a file, in a form of docs/transcribe.md. Raises as `Files` does."""
 
     async def run() -> str:
         async with Files(server) as files:
@@ -670,8 +810,19 @@ def transcribe(
     return asyncio.run(run())
 
 
+def main() -> None:
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: stentor_client.py URL [WAV]; without a file, the microphone is heard")
+    try:
+        source = wav(sys.argv[2]) if len(sys.argv) > 2 else microphone()
+        for event in stream(source, Server(sys.argv[1], os.environ.get("STENTOR_API_KEY", ""))):
+            if event.type in ("final", "lost", "resumed", "restarted"):
+                print(event.text or event.type, flush=True)
+    except (StentorError, OSError, ValueError) as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
 if __name__ == "__main__":
-    source = wav(sys.argv[2]) if len(sys.argv) > 2 else microphone()
-    for event in stream(source, Server(sys.argv[1])):
-        if event.type in ("final", "lost", "resumed", "restarted"):
-            print(event.text or event.type)
+    main()

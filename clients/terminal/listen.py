@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,8 +12,9 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from clients.python.stentor_client import Live, Options, Server, StentorError, microphone
-from server.commands.captions import Captions, Subtitles
-from server.commands.sources import files
+from clients.terminal.captions import Captions
+from clients.terminal.sources import files
+from server.config import ConfigError
 from server.flags import PORT, Flags, Parser, ServerUrl, flags_of, given_key
 
 DESCRIPTION = """Live captions of a microphone, or of a file as if it were spoken now.
@@ -34,7 +35,7 @@ class Listen(Flags):
     microphone: str | None = None
     """Name or number of the microphone; `python -m sounddevice` lists them."""
     srt: Path | None = None
-    """Write subtitles there as well."""
+    """Write subtitles there as well, anew once the server is ready."""
     language: Annotated[str, Field(pattern=r"^([a-z]{2,3}|auto)$")] = "auto"
     """ISO 639 code, or auto to detect it."""
     task: Literal["transcribe", "translate"] = "transcribe"
@@ -48,8 +49,13 @@ class Listen(Flags):
 def run(argv: Sequence[str]) -> int:
     parser = Parser(prog="stentor listen", usage="stentor listen [flags]", description=DESCRIPTION)
     flags = flags_of(Listen, parser, argv)
+    missing = next((file for file in flags.file if not file.exists()), None)
+    if missing is not None:
+        raise ConfigError(f"--file: there is no file {missing}")
     try:
         asyncio.run(_listen(flags))
+    except BrokenPipeError:
+        raise
     except (StentorError, OSError) as error:
         sys.stderr.write(f"stentor listen: {error}\n")
         return 1
@@ -68,14 +74,14 @@ async def _listen(flags: Listen) -> None:
     device = int(name) if name and name.isdecimal() else name
     source = files(flags.file) if flags.file else microphone(device)
     live = Live(source, Server(flags.server, given_key(flags.key)), **options)
-    subtitles = Subtitles(flags.srt) if flags.srt else None
-    with _interrupts(live.stop), Captions(subtitles) as captions:
-        async for event in live:
-            captions.show(event)
+    with Captions(flags.srt) as captions, _interrupts(live.stop, captions.end):
+        async with aclosing(aiter(live)) as events:
+            async for event in events:
+                captions.show(event)
 
 
 @contextmanager
-def _interrupts(stop: Callable[[], None]) -> Iterator[None]:
+def _interrupts(*stops: Callable[[], None]) -> Iterator[None]:
     """The first Ctrl-C stops; the second interrupts as usual."""
     is_stopped = False
     loop = asyncio.get_running_loop()
@@ -85,7 +91,8 @@ def _interrupts(stop: Callable[[], None]) -> Iterator[None]:
         if is_stopped:
             raise KeyboardInterrupt
         is_stopped = True
-        loop.call_soon_threadsafe(stop)
+        for stop in stops:
+            loop.call_soon_threadsafe(stop)
 
     before = {n: signal.signal(n, interrupted) for n in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,9 +1,10 @@
 """`stentor transcribe FILE…`: through a running server, or with an engine of its own."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,10 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from batch.options import Device
-from clients.python.stentor_client import Report, StentorError
-from server.commands.transcribers import Transcriber, here, through
+from clients.python.stentor_client import Report, Server, StentorError
+from clients.terminal.transcribers import Transcriber, here, through
 from server.config import ConfigError, read
-from server.flags import Flags, Parser, ServerUrl, flags_of
+from server.flags import Flags, Parser, ServerUrl, flags_of, given_key
 from server.logs import set_up_logs
 from streaming.errors import TranscriptionError
 
@@ -25,10 +26,10 @@ EXTENSIONS = {"text": "txt"}  # others are named as their format
 
 DESCRIPTION = """Transcribe files: audio or video, in any form that FFmpeg reads.
 
-Transcripts go to standard output, or into files with --output. Without --server, a model is
-loaded here, as the configuration of `stentor serve` says. With it, files are sent as jobs, and
-whoever is interrupted goes on with them when the same is asked again. Exit code 1: a file could not
-be transcribed; 130: interrupted."""
+Transcripts go to standard output in the order of the files, or with --output into files of their
+own as soon as they are there. Without --server, a model is loaded here, as the configuration of
+`stentor serve` says. With it, files are sent as jobs, and whoever is interrupted goes on with them
+when the same is asked again. Exit code 1: a file could not be transcribed; 130: interrupted."""
 
 
 class Transcribe(Flags):
@@ -85,6 +86,8 @@ def run(argv: Sequence[str]) -> int:
 def _targets(flags: Transcribe) -> list[Path | None]:
     """Where each transcript goes; None is standard output."""
     if flags.output is None:
+        if flags.resume:
+            raise ConfigError("--resume needs --output: where the transcripts are")
         return [None] * len(flags.files)
     extension = EXTENSIONS.get(flags.format, flags.format)
     targets = [flags.output / f"{file.stem}.{extension}" for file in flags.files]
@@ -101,44 +104,72 @@ def _way(flags: Transcribe) -> AbstractAsyncContextManager[Transcriber]:
     if flags.server is not None:
         if given:
             raise ConfigError(f"--{next(iter(given)).replace('_', '-')} cannot go with --server")
-        return through(flags.server, flags.format, asked, flags.key)
+        return through(Server(flags.server, given_key(flags.key)), flags.format, asked)
     set_up_logs("warning")
     return here(read(given, flags.config), flags.format, asked)
 
 
 async def _transcribe(flags: Transcribe, targets: Sequence[Path | None]) -> int:
-    """The exit code. Transcripts are written in the order of the files."""
-    failed = 0
-    free = asyncio.Semaphore(flags.jobs)
+    """The exit code."""
+    way = _way(flags)
+    if flags.output is not None:
+        try:
+            flags.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"--output: {error}") from error
+    pairs = [
+        (file, target)
+        for file, target in zip(flags.files, targets, strict=True)
+        if not (flags.resume and target is not None and target.exists())
+    ]
     with _bars() as bars:
-        async with _way(flags) as transcribe, asyncio.TaskGroup() as group:
+        async with way as transcribe:
+            return await _all(pairs, transcribe, flags.jobs, bars)
 
-            async def one(file: Path) -> str | Exception:
+
+async def _all(
+    pairs: Sequence[tuple[Path, Path | None]], transcribe: Transcriber, jobs: int, bars: Progress
+) -> int:
+    """`pairs`: the files, and where their transcripts go."""
+    failed = 0
+    free = asyncio.Semaphore(jobs)
+    over = [asyncio.Event() for _ in pairs]
+
+    async def turn(number: int) -> None:
+        """Standard output has the order of the files."""
+        if number:
+            await over[number - 1].wait()
+
+    async def one(number: int, file: Path, target: Path | None) -> None:
+        nonlocal failed
+        try:
+            async with AsyncExitStack() as kept:  # until the transcript is where it is wanted
                 async with free:
-                    try:
-                        with _bar(bars, file) as report:
-                            return await transcribe(file, report)
-                    except (TranscriptionError, StentorError, OSError) as error:
-                        return error
+                    with _bar(bars, file) as report:
+                        text = await kept.enter_async_context(transcribe(file, report))
+                if target is not None:
+                    _replace(target, text)
+                else:
+                    await turn(number)
+                    _print(text)
+        except BrokenPipeError:
+            raise
+        except (TranscriptionError, StentorError, OSError) as error:
+            failed += 1
+            if target is None:
+                await turn(number)
+            sys.stderr.write(f"stentor transcribe: {file}: {_say(error)}\n")
+        over[number].set()
 
-            asked = [
-                (file, target, group.create_task(one(file)))
-                for file, target in zip(flags.files, targets, strict=True)
-                if not (flags.resume and target is not None and target.exists())
-            ]
-            for file, target, task in asked:
-                try:
-                    _write(_good(await task), target)
-                except (TranscriptionError, StentorError, OSError) as error:
-                    failed += 1
-                    sys.stderr.write(f"stentor transcribe: {file}: {_say(error)}\n")
+    try:
+        async with asyncio.TaskGroup() as group:
+            for number, (file, target) in enumerate(pairs):
+                group.create_task(one(number, file, target))
+    except BaseExceptionGroup as errors:
+        if errors.subgroup(BrokenPipeError):
+            raise BrokenPipeError from errors
+        raise
     return 1 if failed else 0
-
-
-def _good(found: str | Exception) -> str:
-    if isinstance(found, Exception):
-        raise found
-    return found
 
 
 def _bars() -> Progress:
@@ -167,13 +198,19 @@ def _bar(bars: Progress, file: Path) -> Iterator[Report]:
         bars.remove_task(task)
 
 
-def _write(text: str, target: Path | None) -> None:
-    if target is None:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
-        sys.stdout.flush()
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
+def _print(text: str) -> None:
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
+
+
+def _replace(target: Path, text: str) -> None:
+    """All of it or nothing: --resume takes what is there for the whole."""
+    part = target.with_name(f".stentor-{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _say(error: Exception) -> str:

@@ -1,0 +1,1 @@
+"""Commands of `stentor` that are clients of a server, or of a model in their own process."""

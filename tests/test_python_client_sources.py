@@ -1,0 +1,141 @@
+"""What clients/python/stentor_client.py is given: sources, addresses, keys."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import wave
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clients.python.stentor_client import (
+    ConnectionLost,
+    Event,
+    Files,
+    Live,
+    Options,
+    Server,
+    Source,
+    stream,
+    wav,
+)
+from streaming.options import SessionOptions
+from tests.conftest import ROOT, SPEECH, Recording
+from tests.wrong_servers import Talk, wrong_server
+
+BLOCK = bytes(1280)  # 40 ms
+
+
+async def heard(live: Live) -> list[Event]:
+    return [event async for event in live]
+
+
+# ---- sources
+
+
+async def test_an_end_that_nobody_asked_for_does_not_wait_for_more_audio() -> None:
+    async def script(talk: Talk) -> None:
+        await talk.ready()
+        await talk.say("done", seq=1, account={})
+        await talk.socket.close()
+
+    async def blocks() -> AsyncIterator[bytes]:
+        yield BLOCK
+        await asyncio.Event().wait()
+
+    async with wrong_server(script) as server, asyncio.timeout(10):
+        live = Live(Source(blocks()), Server(server.url))
+        assert [event.type for event in await heard(live)] == ["ready", "done"]
+        await live.send(BLOCK)
+        assert not [kept for kept in live.kept if kept.kind == "audio"][1:]
+
+
+def test_a_source_that_gives_no_more_does_not_keep_a_program_from_ending() -> None:
+    program = (
+        "import queue; from clients.python.stentor_client import *\n"
+        "source = Source(iter(queue.Queue().get, None))\n"
+        "list(stream(source, Server('http://127.0.0.1:1')))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert "ConnectionLost: http://127.0.0.1:1: " in ran.stderr
+
+
+@pytest.mark.parametrize("block", ["text", [0, 1], None])
+async def test_what_is_no_audio_is_refused(server_url: str, block: Any) -> None:
+    with pytest.raises(TypeError, match=f"audio must be bytes, got {type(block).__name__}"):
+        await heard(Live(Source([BLOCK, block]), Server(server_url)))
+
+
+async def test_blocks_may_be_longer_than_a_message_and_be_used_again(
+    server_url: str, speech: list[Recording]
+) -> None:
+    block = bytearray(speech[0].pcm + bytes(2 * 16_016))
+    live = Live(None, Server(server_url))
+    await live.send(block)
+    block[:] = bytes(len(block))
+    live.stop()
+    events = await heard(live)
+    assert [event.text for event in events if event.type == "final"] == [speech[0].text]
+    assert events[-1].fields["account"]["received"] == len(block) // 2
+
+
+def test_a_stream_that_is_left_leaves_no_thread(server_url: str) -> None:
+    for event in stream(wav(SPEECH / "hello.wav"), Server(server_url)):
+        if event.type == "partial":
+            break
+    assert "stentor" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF", b"text, no sound"])
+def test_a_file_that_is_no_wav_is_said(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.wav: not a wav"):
+        wav(tmp_path / "a.wav")
+
+
+def test_a_wav_without_a_sample_is_a_short_recording(server_url: str, tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+    events = list(stream(wav(tmp_path / "a.wav"), Server(server_url)))
+    assert [event.type for event in events] == ["ready", "done"]
+
+
+# ---- who is asked, and with what
+
+
+@pytest.mark.parametrize("key", ["secret\n", "sécret", "\tsecret"])
+def test_a_key_that_cannot_be_sent_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(ValueError, match=r"^key: holds a character") as error:
+        Server(key=key)
+    assert "cret" not in str(error.value)
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "", "ws://a", "http://", "http://a:port"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"url: should look like|Port could not"):
+        Server(url)
+
+
+async def test_a_password_in_the_address_is_not_shown() -> None:
+    server = Server("http://ada:secret@127.0.0.1:1")
+    with pytest.raises(ConnectionLost, match=r"^http://127\.0\.0\.1:1: ") as error:
+        await heard(Live(Source([BLOCK]), server))
+    assert "secret" not in str(error.value)
+    async with Files(server) as files:
+        with pytest.raises(ConnectionLost, match=r"^http://127\.0\.0\.1:1: "):
+            await files.transcribe(SPEECH / "hello.wav")
+
+
+def test_every_option_of_the_server_is_known() -> None:
+    assert Options.__annotations__.keys() == SessionOptions.model_fields.keys()
