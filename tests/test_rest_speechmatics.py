@@ -1,6 +1,7 @@
 """Speechmatics' batch API on the wire: what clients that are not at hand rely on."""
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -347,13 +348,23 @@ def test_features_are_open_to_everybody(sm: Api) -> None:
 # ---- a server that stops
 
 
+def decoded(server: Server) -> bool:
+    """Whether the model has answered for a file."""
+    text = httpx.get(server.url + "/metrics").text
+    [count] = re.findall(r'^stentor_decode_seconds_count{kind="file"} (.*)$', text, re.MULTILINE)
+    return float(count) > 0
+
+
 def test_a_job_goes_on_after_a_restart(tmp_path: Path) -> None:
     flags = ("--jobs.folder", str(tmp_path), *FETCHING)
     port = free_port()
     server = start_server(*flags, port=port)
     api = Api(server.url)
     job = api.made(wav(long_speech(600, ("hello", "time", "order"))))
-    time.sleep(0.5)
+    deadline = time.monotonic() + 30
+    while not decoded(server):  # the model is at work on it
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     assert api.get(f"/{job}", wait=0)["job"]["status"] == "running"
     server.process.kill()
     server.process.wait()
