@@ -4,7 +4,8 @@ import os
 import re
 from argparse import Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ValidationError
@@ -16,7 +17,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from server.config import KEY_VARIABLE, Config, nearest
+from server.config import KEY_VARIABLE, Config, ConfigError, nearest
 
 Given = TypeVar("Given", bound="Flags")
 WIDTH = 96
@@ -78,10 +79,17 @@ def settings_of(
     source: Any = CliSettingsSource(settings, root_parser=parser, formatter_class=Formatter)
     parsed = parser.parse(argv)
     given = {key: value for key, value in vars(parsed).items() if value is not None}
+    # A list of them would be cut at commas, and read as JSON where it looks like it.
+    paths = {name: given.pop(name) for name in _lists_of_paths(settings) & given.keys()}
     try:
-        return source(parsed_args=given)(), parsed
+        return source(parsed_args=given)() | paths, parsed
     except SettingsError as error:
         parser.error(str(error))
+
+
+def _lists_of_paths(settings: type[BaseSettings]) -> set[str]:
+    fields = settings.model_fields.items()
+    return {name for name, field in fields if Path in get_args(field.annotation)[:1]}
 
 
 def flags_of(flags: type[Given], parser: Parser, argv: Sequence[str]) -> Given:
@@ -104,14 +112,18 @@ def _address(value: str) -> str:
     if "://" not in value:
         url = f"http://{value}" if ":" in value else f"http://{value}:{PORT}"
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+    host = parts.hostname and (parts.port or True)  # a wrong port raises ValueError
+    if parts.scheme not in ("http", "https") or not host or parts.query:
         raise ValueError("should look like http://127.0.0.1:8000")
     return url.rstrip("/")
 
 
 def given_key(key: str) -> str:
-    """The key that was given, or that of the environment."""
-    return key or os.environ.get(KEY_VARIABLE, "")
+    """The key that was given, or that of the environment. Raises ConfigError, without the key."""
+    found = (key or os.environ.get(KEY_VARIABLE, "")).strip()
+    if not (found.isascii() and found.isprintable()):
+        raise ConfigError(f"--key, or {KEY_VARIABLE}: holds a character that no key has")
+    return found
 
 
 ServerUrl = Annotated[str, AfterValidator(_address)]

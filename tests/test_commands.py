@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from clients.terminal.listen import Listen
+from clients.terminal.transcribe import Transcribe
 from server.__main__ import COMMANDS, main
+from server.flags import Parser, flags_of
 from tests.conftest import NANO, ROOT, SPEECH
 from tests.hub import silent_hub
 
@@ -88,6 +91,9 @@ def test_an_unknown_command_is_refused() -> None:
         (("transcribe", "a.wav", "--server", "ftp://x"), "should look like http://127.0.0.1:8000"),
         (("transcribe", "a.wav", "--server", "x", "--model", "y"), "cannot go with --server"),
         (("transcribe", "x/a.wav", "y/a.mp3", "-o", "out"), "would be written to out/a.txt"),
+        (("transcribe", "a.wav", "--jobs", "0"), "--jobs: Input should be greater than or equal"),
+        (("transcribe", "a.wav", "--resume"), "--resume needs --output"),
+        (("listen", "--server", "http://a:port"), "--server: Port could not be cast"),
         (("listen", "--langauge", "en"), "did you mean --language?"),
         (("models", "fetch"), "invalid choice: 'fetch'"),
     ],
@@ -100,6 +106,16 @@ def test_a_wrong_command_line_is_refused_in_a_few_lines(
     assert said in err
     assert len(err.splitlines()) <= 2
     assert out == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["Smith, John.wav", "[1] a.wav", "{a}.wav", '"a".wav', "two\nlines.wav", " a", "2024"]
+)
+def test_names_of_files_are_taken_as_they_are(name: str) -> None:
+    assert flags_of(Transcribe, Parser(), [name, "b,c"]).files == [Path(name), Path("b,c")]
+    listen = flags_of(Listen, Parser(), ["-f", name, "--file", "b,c", "--key-terms", "d,e"])
+    assert listen.file == (Path(name), Path("b,c"))
+    assert listen.key_terms == ("d", "e")
 
 
 def test_a_wrong_variable_is_refused() -> None:
