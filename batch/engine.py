@@ -193,12 +193,10 @@ class Engine:
             f"the server is full: {count} {what} are open, {waiting} finals wait, no more fit"
         )
 
-    def configure(self, stream: Stream, options: SessionOptions) -> None:
-        """Called by the stream. Raises BadMessage."""
+    def prompt_of(self, options: SessionOptions) -> tuple[int, ...]:
+        """Called by a stream. Raises BadMessage."""
         check(options, self.backend.languages, translates=self.backend.translates)
-        prompt, _ = prompt_tokens(options, self.backend.tokenize)
-        for session in stream.sessions:
-            session.configure(options, prompt)
+        return prompt_tokens(options, self.backend.tokenize)[0]
 
     def forget(self, stream: Stream) -> None:
         """Called by the stream when its holder has gone."""

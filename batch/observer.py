@@ -42,7 +42,7 @@ class Unobserved:
 def observe(observer: Observer, lane: Lane, event: Event | None) -> None:
     """Report what a stream was told, as far as it is of interest."""
     match event:
-        case Partial(lag_ms=lag):
+        case Partial(lag_ms=lag, again=False):
             observer.partial_lag(lag / 1000)
         case Final(lag_ms=lag) if lane == "live":
             observer.final_lag(lag / 1000)

@@ -1,13 +1,13 @@
 """Which requests go into the next batch. Pure: no thread, no clock, no model.
 
 Finals first, in order of arrival; then hypotheses of open utterances, in the order in which they
-fall due: a partial when its stream's interval has passed, one made because silence began no later
-than when the pause has grown long; then files. A file's request that has grown
-old goes before everything, one in so long a time, so that nobody starves. The first request chosen
-decides what may be decoded with it (the model says); others fill the batch in the same order of
-classes, and then partials that fall due soon. Streams that were decoded together fall due
-together, so under load they gather into large batches by themselves. What is chosen is shared out
-over the free lanes.
+fall due: a partial when its stream's interval has passed, or words would be told too late without
+it; one made because silence began no later than when the pause has grown long; then files. A file's
+request that has grown old goes before everything, one in so long a time, so that nobody starves.
+The first request chosen decides what may be decoded with it (the model says); others fill the batch
+in the same order of classes, and then partials that fall due soon. Streams that were decoded
+together fall due together, so under load they gather into large batches by themselves. What is
+chosen is shared out over the free lanes.
 
 A stream has at most one partial waiting: a newer one replaces it and keeps its place. A stream
 whose request is being decoded waits, but for one thing: when silence has begun, the hypothesis that
@@ -160,12 +160,12 @@ class Scheduler:
     def _hypotheses(self) -> Iterator[tuple[float, Waiting]]:
         """Those of open utterances: when each is due."""
         for stream, waiting in self.early.items():
-            yield min(self._due(stream), waiting.since + PAUSE_SECONDS), waiting
+            yield min(self._due(stream, waiting), waiting.since + PAUSE_SECONDS), waiting
         for stream, waiting in self.partials.items():
-            yield self._due(stream), waiting
+            yield self._due(stream, waiting), waiting
 
-    def _due(self, stream: int) -> float:
-        return self.last.get(stream, 0.0) + self.interval
+    def _due(self, stream: int, waiting: Waiting) -> float:
+        return self.last.get(stream, 0.0) + min(self.interval, waiting.decode.seconds_max)
 
     def _take(self, decode: Decode, now: float) -> None:
         match decode.kind:

@@ -12,6 +12,7 @@ from batch.opus import OpusDecoder
 from batch.volume import LiveGate
 from streaming.audio import AudioDecoder, Pcm
 from streaming.errors import TranscriptionError
+from streaming.events import SAMPLE_RATE
 from streaming.options import AudioFormat
 from streaming.session import Session
 
@@ -36,8 +37,10 @@ class Source:
         self.loop = asyncio.get_running_loop()
         self.is_closed = False
         self.bytes_per_second = 0
+        self.heard_at = time.monotonic()  # the newest audio
         self.gate = LiveGate()
         self.arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS_MAX)  # ends of pieces, when
+        self.volume_min = sessions[0].options.volume_min
         self.decoder: AudioDecoder | OpusDecoder | None = None
         self.container: LiveContainer | None = None
         if audio.is_container:
@@ -77,6 +80,11 @@ class Source:
         elif self.decoder is not None:
             self.let_in()
             self._hear(self.decoder.feed(data))
+
+    def passed(self) -> int:
+        """The time since the audio before, in samples."""
+        before, self.heard_at = self.heard_at, time.monotonic()
+        return round((self.heard_at - before) * SAMPLE_RATE)
 
     def arrived(self) -> None:
         """What the sessions have got by now is there."""
@@ -154,9 +162,8 @@ class Source:
             self.container.release()
 
     def _hear(self, pcm: Pcm) -> None:
-        quietest = self.sessions[0].options.volume_min
-        if quietest:
-            self._pass(self.gate.passed(pcm, quietest))
+        if self.volume_min:
+            self._pass(self.gate.passed(pcm, self.volume_min))
         else:
             self._pass(self.gate.taken())
             self._pass(pcm)

@@ -11,7 +11,7 @@ from streaming.errors import Overloaded
 SEGMENT_BYTES: Final = 8 << 20  # of one file: what has been read is given back so much at a time
 MEMORY_BYTES: Final = 256 << 10  # of a file, before it is on disk
 PIECE_BYTES: Final = 64 << 10  # taken at once, at most
-RUN_BYTES: Final = 256  # that a run takes in memory, at most
+RUN_BYTES: Final = 256  # that a run, or what is to be called, takes in memory, at most
 
 Control = Callable[[], None]
 
@@ -88,12 +88,14 @@ class Spool:
     def then(self, control: Control) -> None:
         """To be called when what was put before has been taken."""
         self.waiting.append(control)
+        self._count(RUN_BYTES)
 
     def take(self) -> tuple[int, bytes] | Control:
         """What is next: bytes of a source, or what is to be called."""
         first = self.waiting[0]
         if not isinstance(first, Run):
             self.waiting.popleft()
+            self._count(-RUN_BYTES)
             return first
         data = self._read(min(first.length, self.piece))
         first.length -= len(data)

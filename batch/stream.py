@@ -19,6 +19,7 @@ from streaming.options import AudioFormat, SessionOptions
 from streaming.session import Session
 
 MARKERS_MAX = 100
+SPOOLED_MARKERS_MAX = 10_000  # where whole recordings may wait, with what was said between
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ class Owner(Protocol):
     def fed(self, stream: "Stream") -> None:
         """Audio has come, and nothing else."""
 
-    def configure(self, stream: "Stream", options: SessionOptions) -> None: ...
+    def prompt_of(self, options: SessionOptions) -> tuple[int, ...]:
+        """Raises BadMessage for options that the model cannot do."""
 
     def forget(self, stream: "Stream") -> None: ...
 
@@ -177,9 +179,16 @@ class Stream:
             source.let_in()
 
     def configure(self, options: SessionOptions) -> None:
-        """Raises BadMessage when the model cannot do what is asked."""
-        self._let_in()
-        self.owner.configure(self, options)
+        """From here on in the audio. Raises BadMessage when the model cannot do what is asked."""
+        self._in_order(partial(self._configure, options, self.owner.prompt_of(options)), None)
+
+    def _configure(self, options: SessionOptions, prompt: tuple[int, ...], source: Source) -> None:
+        if self.is_over or source.sessions[0].is_closed:
+            return
+        source.volume_min = options.volume_min
+        for session in source.sessions:
+            session.configure(options, prompt)
+        self.owner.changed(self)
 
     def finalize(self, channel: int | None = None) -> None:
         """End the open utterances with the audio fed so far."""
@@ -195,8 +204,9 @@ class Stream:
 
     def mark(self, marker: str, channel: int | None = None) -> None:
         """Raises BadMessage when too many markers wait."""
-        if self.lane == "live" and len(self.markers) >= MARKERS_MAX:
-            raise BadMessage(f"{MARKERS_MAX} markers are waiting already", field="type")
+        most = MARKERS_MAX if self.spool is None else SPOOLED_MARKERS_MAX
+        if self.lane == "live" and len(self.markers) >= most:
+            raise BadMessage(f"{most} markers are waiting already", field="type")
         self.marks += 1
         ours = str(self.marks)
         sources = self.sources if channel is None else [self.sources[channel]]
@@ -277,12 +287,17 @@ class Stream:
                 )
                 return
             pcm = pcm.mean(axis=1, keepdims=True, dtype=np.float32)
+        passed = source.passed()
         for channel, session in enumerate(source.sessions):
+            session.ahead = max(session.ahead - passed, 0) + len(pcm)
             session.feed(pcm[:, channel])
         if self._buffers_full():
             source.hold()
         source.arrived()
-        self.owner.fed(self)
+        if any(session.events for session in source.sessions):
+            self.owner.changed(self)
+        else:
+            self.owner.fed(self)
 
     def _end(self, source: Source) -> None:
         if self.is_over:

@@ -9,6 +9,7 @@ from typing import Final
 
 from server.languages import UNSPACED
 from server.lexicon import ABBREVIATIONS
+from streaming.agreement import begins
 from streaming.events import END_MARKS, Partial, Word, milliseconds
 from streaming.events import Final as FinalEvent
 
@@ -85,7 +86,7 @@ def joined(final: FinalEvent | Partial) -> list[Said]:
 def unsaid(words: Sequence[Word], told: Sequence[Word]) -> Sequence[Word]:
     """Of the words of a final, those after what was told as final before it. A final that was made
     without regard to that is joined to it by time."""
-    if not told or [w.text for w in words[: len(told)]] == [w.text for w in told]:
+    if begins(words, told):
         return words[len(told) :]
     return [word for word in words if word.start >= told[-1].end]
 

@@ -6,7 +6,9 @@ have stood unchanged while the window grew by `AGE`. The alignment rule (AlignAt
 2023) is the second signal: a word that ends in the last `MARGIN` of the window may still be
 growing. The last word is never stable: what follows decides its punctuation.
 
-Words that cannot wait so long (streaming/overdue.py) are stable whatever comes, the last one too.
+Words that cannot wait so long (streaming/overdue.py) are stable whatever comes, the last one too,
+but for its punctuation: a full stop that the model is made to keep in the middle of a sentence
+makes it leave out what follows.
 """
 
 from collections.abc import Sequence
@@ -18,6 +20,19 @@ AGE = samples(400)
 AGE_MARKED = samples(1000)  # of a word with an end mark: what follows often takes it back
 MARGIN = samples(350)
 CONFIDENCE_MIN = 0.6
+MARK_SURE = 0.9  # of a word with its mark, for the mark to be kept at once
+
+
+def begins(words: Sequence[Word], stable: Sequence[Word]) -> bool:
+    """Whether a hypothesis begins with these words, perhaps with a mark after one of them."""
+    return len(words) >= len(stable) and all(
+        word.text == kept.text or word.unmarked().text == kept.text
+        for word, kept in zip(words, stable, strict=False)
+    )
+
+
+def is_sure(word: Word) -> bool:
+    return not word.confidence or word.confidence >= CONFIDENCE_MIN  # 0 is not measured
 
 
 @dataclass(slots=True)
@@ -34,14 +49,13 @@ class Agreement:
         self.seen: list[_Seen] = []
         self.stable: tuple[Word, ...] = ()
 
-    def push(self, words: Sequence[Word], window_end: int, overdue: int = 0) -> None:
-        """A new hypothesis, made from audio up to `window_end`; updates `stable`. So many of its
-        leading words are `overdue`.
+    def push(self, words: Sequence[Word], window_end: int) -> None:
+        """A new hypothesis, made from audio up to `window_end`; updates `stable`.
 
         A hypothesis that contradicts the stable words says nothing about what follows them.
         """
         done = len(self.stable)
-        if [w.text for w in words[:done]] != [w.text for w in self.stable]:
+        if not begins(words, self.stable):
             return
         for at, word in enumerate(words):
             if at < len(self.seen) and self.seen[at].text == word.text:
@@ -52,13 +66,20 @@ class Agreement:
         del self.seen[len(words) :]
         while done < len(words) - 1 and self._is_stable(words[done], done, window_end):
             done += 1
-        done = max(done, overdue)
         self.stable += tuple(words[len(self.stable) : done])
+
+    def settle(self, words: Sequence[Word], count: int) -> None:
+        """Call so many leading words of a hypothesis stable, whatever comes. It has those that are
+        stable already. A mark that is doubtful is not: what follows decides."""
+        done = len(self.stable)
+        self.stable += tuple(
+            word if at < len(words) and word.confidence >= MARK_SURE else word.unmarked()
+            for at, word in enumerate(words[done:count], done + 1)
+        )
 
     def _is_stable(self, word: Word, at: int, window_end: int) -> bool:
         seen = self.seen[at]
         age = AGE_MARKED if word.text[-1] in END_MARKS else AGE
         stood = seen.count >= 2 and window_end - seen.since >= age
-        sure = not word.confidence or word.confidence >= CONFIDENCE_MIN  # 0 is not measured
         # Without tokens the model could not be made to keep it.
-        return stood and sure and word.end <= window_end - MARGIN and bool(word.tokens)
+        return stood and is_sure(word) and word.end <= window_end - MARGIN and bool(word.tokens)

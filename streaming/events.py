@@ -3,8 +3,9 @@
 Time inside a stream is a sample index at `SAMPLE_RATE`, counted from the stream's first sample.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
+from math import inf
 
 SAMPLE_RATE = 16_000
 HOP = 512  # what the VAD scores at once: 32 ms
@@ -28,7 +29,8 @@ class Word:
     """One word of a hypothesis, its punctuation attached.
 
     `tokens` are the model's own, opaque here; they come back to it as a forced prefix.
-    `spaced` is false where the language writes no space before the word.
+    `spaced` is false where the language writes no space before the word. `marks` end its text, and
+    so many of its tokens are theirs alone.
     """
 
     text: str
@@ -38,6 +40,15 @@ class Word:
     tokens: tuple[int, ...] = ()
     spaced: bool = True
     stable: bool = False
+    marks: str = ""
+    mark_tokens: int = 0
+    volume: float | None = None  # where it is asked for: the root mean square, of 100
+
+    def unmarked(self) -> "Word":
+        if not self.mark_tokens:
+            return self
+        text, tokens = self.text.removesuffix(self.marks), self.tokens[: -self.mark_tokens]
+        return replace(self, text=text, tokens=tokens, marks="", mark_tokens=0)
 
 
 def join(words: tuple[Word, ...]) -> str:
@@ -62,7 +73,8 @@ class Decode:
 
     `prefix`: tokens the decoder is forced to start with. `prompt`: tokens of earlier text and key
     terms, placed before the transcript. `language` None asks the model to detect it.
-    `full`: pad the window to the model's full length instead of trimming it.
+    `full`: pad the window to the model's full length instead of trimming it. `seconds_max`: the
+    longest to wait since the stream's last hypothesis, whatever the load.
     """
 
     stream: int
@@ -82,6 +94,7 @@ class Decode:
     word_times: bool = True
     attempt: int = 0
     temperature: float = 0.0  # 0 takes the likeliest words, more draws among them
+    seconds_max: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +158,7 @@ class Partial:
     channel: int = 0
     lag_ms: float = 0.0  # since that audio arrived; stamped by the engine
     end_confidence: float = 0.0  # how sure the words make us that the speaker has finished, 0 to 1
+    again: bool = False  # of the same hypothesis as the one before, with more stable words
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +201,14 @@ class Marked:
 
 
 @dataclass(frozen=True, slots=True)
+class Configured:
+    """From here on the options are those that were asked for."""
+
+    at: int
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Warned:
     code: str
     message: str
@@ -213,5 +235,14 @@ class Done:
 
 
 Event = (
-    SpeechStarted | SpeechEnded | Progressed | Partial | Final | TurnEnded | Marked | Warned | Done
+    SpeechStarted
+    | SpeechEnded
+    | Progressed
+    | Partial
+    | Final
+    | TurnEnded
+    | Marked
+    | Configured
+    | Warned
+    | Done
 )

@@ -5,10 +5,11 @@ way; what cannot be transcribed at all is dropped, with a warning, and stands in
 """
 
 from collections import deque
+from dataclasses import replace
 
 from streaming import quality
 from streaming.audio import AudioBuffer, Samples
-from streaming.events import Account, Decode, Event, Final, Hypothesis, Kind, Warned, samples
+from streaming.events import Account, Decode, Event, Final, Hypothesis, Kind, Warned, Word, samples
 from streaming.ledger import Ledger
 from streaming.requests import Requests
 from streaming.utterance import Part, Utterance
@@ -136,8 +137,10 @@ class Finals:
         surest = max(heard, key=lambda h: h.language_probability, default=None)
         sure = surest.language_probability if surest else 0.0
         sure = min(sure, utterance.language_probability)
-        words = utterance.words()
         requests = self.requests
+        words = utterance.words()
+        if requests.options.word_volumes:
+            words = with_volumes(words, self.buffer)
         if surest is not None and words and sure >= LANGUAGE_SURE:
             requests.language = requests.options.language or surest.language
         self.ledger.settle(utterance.start, "silence")
@@ -177,6 +180,10 @@ class Finals:
         """Once everything has been answered; what is left is silence."""
         self.ledger.settle(received, "silence")
         return self.ledger.account(received)
+
+
+def with_volumes(words: tuple[Word, ...], buffer: AudioBuffer) -> tuple[Word, ...]:
+    return tuple(replace(word, volume=buffer.volume(word.start, word.end)) for word in words)
 
 
 def _quiet_middle(audio: Samples) -> int:

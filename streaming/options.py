@@ -92,6 +92,8 @@ class SessionOptions(Options):
     """Words and names to expect."""
     volume_min: Annotated[float, Field(ge=0, le=100)] = 0.0
     """Audio quieter than this is taken for silence: the root mean square of 10 ms, of 100."""
+    word_volumes: bool = False
+    """Measure how loud each word is."""
     keep_stable: bool = True
     """The final keeps the words that a partial called stable; otherwise it may correct them."""
     final_window: Literal["auto", "full", "trimmed"] = "auto"

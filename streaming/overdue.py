@@ -1,28 +1,79 @@
 """Which words of a hypothesis cannot wait any longer to be called stable.
 
 How long a word waits is counted from its end as it was spoken. A model's alignment often gives it
-the pause that follows as well, so it ends here where the VAD last heard speech in it.
+the pause that follows as well, or the beginning of the next word, and other ends from one
+hypothesis to the next: it ends where the VAD heard the speech in it end, at the earliest that any
+hypothesis of it has said.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
 
-from streaming.events import Word, samples
-from streaming.quality import Heard
+from streaming.agreement import is_sure
+from streaming.events import Word, milliseconds, samples
+from streaming.quality import PAUSE, Heard
 
 HALF_HEARD = samples(200)  # a word that ends so close to the window's end may still be growing
-EARLY = samples(200)  # answers come at irregular times: so much before the last moment
+# Before the last moment: the VAD errs by up to 140 ms, and audio comes in pieces.
+EARLY = samples(200)
+LATEST = samples(100)  # what is half heard, or doubtful, waits until then for another hypothesis
+DECODING_MS = 100  # of a hypothesis; twice of it is left at least between two
 IN_NUMBERS = frozenset("$£€¥%")
 
 
-def overdue(words: Sequence[Word], window_end: int, due: int, heard: Heard) -> int:
-    """How many leading words ended before `due`; none that is half heard, or cannot be kept."""
-    count = 0
-    for word in words:
-        is_whole = word.end <= window_end - HALF_HEARD and bool(word.tokens)
-        if not is_whole or heard.spoken_until(word.start, word.end) > due + EARLY:
-            break
-        count += 1
-    return count
+@dataclass(slots=True)
+class _Wait:
+    text: str
+    ended: int
+    is_whole: bool  # not half heard
+    is_sure: bool
+    is_kept: bool  # the model can be made to keep it
+
+
+class Waits:
+    """The words of the newest hypothesis of an utterance."""
+
+    def __init__(self) -> None:
+        self.waits: list[_Wait] = []
+
+    def push(self, words: Sequence[Word], window_end: int, heard: Heard) -> None:
+        """A new hypothesis, made from audio up to `window_end`."""
+        known, self.waits = self.waits, []
+        for at, word in enumerate(words):
+            ended = heard.spoken_until(word.start, word.end)
+            is_over = not heard.speech(ended, window_end) and window_end - ended >= PAUSE
+            wait = _Wait(
+                word.text.strip(".,?!").lower(),
+                ended,
+                is_over or word.end <= window_end - HALF_HEARD,
+                is_sure(word),
+                bool(word.tokens),
+            )
+            before = known[at] if at < len(known) else None
+            if before is not None and before.is_whole and before.text == wait.text:
+                wait.ended, wait.is_whole = min(ended, before.ended), True
+            self.waits.append(wait)
+
+    def overdue(self, due: int) -> int:
+        """How many leading words will soon have waited too long, where those that ended before
+        `due` have."""
+        count = 0
+        for at, wait in enumerate(self.waits):
+            if not wait.is_kept:
+                break
+            if wait.ended - due <= (EARLY if wait.is_whole and wait.is_sure else LATEST):
+                count = at + 1
+        return count
+
+
+def hypothesis_seconds_max(stable_ms_max: int) -> float:
+    """From one hypothesis to the next: a word that the first has half heard is in the second in
+    time. 0: words may wait."""
+    if not stable_ms_max:
+        return inf
+    spare = stable_ms_max - milliseconds(HALF_HEARD + EARLY) - DECODING_MS
+    return max(spare, 2 * DECODING_MS) / 1000
 
 
 def before_open_number(words: Sequence[Word]) -> int:

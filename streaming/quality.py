@@ -16,6 +16,7 @@ REPEATS_MAX = 4  # of the same one to four words, one after the other
 WORDS_A_SECOND_MAX = 8
 COVERAGE_GAP_MAX = samples(1000)
 SPEECH = 0.5  # the probability from which a hop counts as speech
+PAUSE = 3 * HOP  # silence as long as this is not within a word
 WORD_MAX = samples(1800)  # no word takes so long, nor does the alignment err by so much
 WORD_USUAL = samples(600)
 
@@ -78,13 +79,23 @@ class Heard:
         return HOP * sum(p >= SPEECH for p in self.probabilities[first:last])
 
     def spoken_until(self, low: int, high: int) -> int:
-        """The end of the last speech in [low, high); `high` where there is none."""
+        """The end of a word that is thought to be in [low, high): of the longest speech there
+        without a pause, else of the last before it; `high` where there is none at all."""
         first = max((low - self.onset) // HOP, 0)
         last = min(-(-(high - self.onset) // HOP), len(self.probabilities))
-        for at in range(last - 1, first - 1, -1):
+        longest = length = end = 0
+        spoken = -1  # the last hop of speech
+        for at in range(first, last):
             if self.probabilities[at] >= SPEECH:
-                return min(self.onset + (at + 1) * HOP, high)
-        return high
+                length = 1 if (at - spoken) * HOP > PAUSE else length + 1
+                spoken = at
+                if length >= longest:
+                    longest, end = length, at + 1
+        if not longest:
+            end = min(first, len(self.probabilities))
+            while end and self.probabilities[end - 1] < SPEECH:
+                end -= 1
+        return min(self.onset + end * HOP, high) if end else high
 
 
 def gap(hypothesis: Hypothesis, heard: Heard, end: int) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from streaming.events import Decode, Kind
 from streaming.options import SessionOptions
+from streaming.overdue import hypothesis_seconds_max
 from streaming.terms import Terms
 from streaming.utterance import Part, Utterance
 
@@ -73,6 +74,7 @@ class Requests:
             prompt=self.prompt + utterance.context if self.terms.keeps_context else self.prompt,
             word_times=kind is not Kind.PARTIAL or self.options.word_times == "all",
             temperature=self.terms.temperature,
+            seconds_max=hypothesis_seconds_max(self.options.stable_ms_max),
         )
 
     def _is_full(self) -> bool:

@@ -6,32 +6,32 @@ reached the audio sent before it, so order is kept without waiting.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from streaming import quality
 from streaming.audio import AudioBuffer, Pcm, Pcm16
 from streaming.events import (
-    END_MARKS,
     HOP,
     SAMPLE_RATE,
+    Configured,
     Decode,
     Done,
     Event,
     Hypothesis,
     Kind,
     Marked,
-    Partial,
     Progressed,
     Reason,
     SpeechEnded,
     SpeechStarted,
     TurnEnded,
-    Word,
     samples,
 )
-from streaming.finals import LANGUAGE_SURE, Finals
+from streaming.finals import LANGUAGE_SURE, Finals, with_volumes
 from streaming.options import SessionOptions
-from streaming.overdue import before_open_number, overdue
+from streaming.overdue import before_open_number
 from streaming.requests import Requests
 from streaming.segmenter import FILE_MARGIN, PREROLL, TAIL, Segmenter, Step
 from streaming.terms import Terms
@@ -41,8 +41,7 @@ FIRST_PARTIAL = samples(250)  # of speech before the first hypothesis
 EARLY = samples(96)  # of silence after which the speaker has probably finished
 CONTEXT_TOKENS_MAX = 60
 LANGUAGE_AUDIO_MIN = samples(1500)
-LIVE_LAG_MAX = samples(2000)  # an answer to live audio does not come later
-APART_MAX = samples(500)  # from one answer to the next, as far as it is reckoned with
+LIVE_AHEAD_MAX = samples(2000)  # audio that has come earlier than this is not live
 
 
 class Session:
@@ -50,6 +49,7 @@ class Session:
         # for the stream's life
         self.terms = terms
         self.buffer = AudioBuffer()
+        self.ahead = 0  # samples that have come sooner than they can have been spoken
         self.requests = Requests(options, terms)
         self.finals = Finals(self.requests, self.buffer)
         self.preroll, self.tail = (FILE_MARGIN, FILE_MARGIN) if terms.is_file else (PREROLL, TAIL)
@@ -63,8 +63,9 @@ class Session:
         self.options = options
         # the open utterance, and what the client said
         self.open: Utterance | None = None
-        self.controls: deque[tuple[int, str, str]] = deque()  # position, what, marker
-        self.markers: deque[tuple[int, str]] = deque()
+        self.controls: deque[tuple[int, Callable[[int], None]]] = deque()  # by position
+        # Position, and name; None where options were changed.
+        self.markers: deque[tuple[int, str | None]] = deque()
         # since the last report
         self.reported = 0
         self.loudest = 0.0  # of the speech probabilities
@@ -81,28 +82,44 @@ class Session:
         """Audio: [samples], 16 kHz."""
         assert not self.is_closed
         self.buffer.append(pcm)
+        # It is by the audio that a session knows that time passes.
+        utterance = self.open
+        if self.options.stable_ms_max and utterance is not None and self._settle_overdue(utterance):
+            utterance.partial = utterance.partial_of(self.terms.channel, again=True)
+            self._tell_partial()
 
     def configure(self, options: SessionOptions, prompt: tuple[int, ...]) -> None:
-        """From now on; an open utterance keeps its language."""
+        """From here on in the audio; an open utterance keeps its language."""
+        self._control(partial(self._configure, options, prompt))
+
+    def _configure(self, options: SessionOptions, prompt: tuple[int, ...], at: int) -> None:
         self.options = options
         self.requests.configure(options, prompt)
         self.segmenter.options = options.endpointing
         self.segmenter.longest = self._longest(options)
+        self.markers.append((at, None))
+        self._settle()
 
     def finalize(self) -> None:
-        self._control(Reason.FINALIZE)
+        self._control(partial(self._finish, Reason.FINALIZE))
 
     def mark(self, marker: str) -> None:
-        self._control("mark", marker)
+        self._control(lambda at: self.markers.append((at, marker)))
 
     def close(self, reason: Reason = Reason.STOP) -> None:
         """No more audio. `Done` is the last event. `reason`: of the utterance that is open."""
         if not self.is_closed:
             self.is_closed = True
-            self._control(reason)
+            self._control(partial(self._finish, reason))
 
-    def _control(self, what: str, marker: str = "") -> None:
-        self.controls.append((self.buffer.end, what, marker))
+    def _finish(self, reason: Reason, at: int) -> None:
+        if self.open is not None:
+            self._end(at, reason)
+        elif self.segmenter.paused:
+            self._end_turn()
+
+    def _control(self, control: Callable[[int], None]) -> None:
+        self.controls.append((self.buffer.end, control))
         self._obey()
 
     # ---- the VAD's side
@@ -173,13 +190,8 @@ class Session:
     def _obey(self) -> None:
         """Carry out what the client said, once all whole hops before it are scored."""
         while self.controls and self.segmenter.position + HOP > self.controls[0][0]:
-            at, what, marker = self.controls.popleft()
-            if what == "mark":
-                self.markers.append((at, marker))
-            elif self.open is not None:
-                self._end(at, Reason(what))
-            elif self.segmenter.paused:
-                self._end_turn()
+            at, control = self.controls.popleft()
+            control(at)
         self._settle()
 
     # ---- utterances
@@ -289,7 +301,7 @@ class Session:
         self._settle()
 
     def _accept_partial(self, utterance: Utterance, decode: Decode, found: Hypothesis) -> None:
-        if decode.serial < utterance.shown_serial:
+        if decode.serial < utterance.newest_serial:
             return
         self._learn_language(utterance, decode, found)
         broken = quality.fault(found, decode.end - decode.start)
@@ -302,37 +314,23 @@ class Session:
                 utterance.candidate, utterance.candidate_end = found, decode.end
         if broken or quality.is_silence(found):
             return
-        late = self._overdue(utterance, decode, found) if self.options.stable_ms_max else 0
-        words = utterance.stabilised(found, decode.end, late)
-        if not words:
+        if not utterance.take(found, decode.end):
             return
-        utterance.shown_serial = decode.serial
-        utterance.shown = words
-        words = _open_ended(words)
-        utterance.partial = Partial(
-            utterance=utterance.number,
-            start=utterance.onset,
-            end=decode.end,
-            words=words,
-            language=found.language,
-            channel=self.terms.channel,
-            end_confidence=found.end_probability,
-        )
+        utterance.newest_serial = decode.serial
+        if self.options.stable_ms_max:
+            utterance.waits.push(found.words, decode.end, self._heard(utterance))
+            self._settle_overdue(utterance)
+        utterance.partial = utterance.partial_of(self.terms.channel)
 
-    def _overdue(self, utterance: Utterance, decode: Decode, found: Hypothesis) -> int:
-        """How many leading words would have waited too long at the next answer."""
-        now = self.buffer.end
-        apart = min(now - utterance.answered, APART_MAX) if utterance.answered else 0
-        utterance.answered = now
-        if decode.kind is Kind.EARLY:  # nothing more is asked in this silence
-            apart = max(apart, samples(self.options.endpointing.silence_ms))
+    def _settle_overdue(self, utterance: Utterance) -> bool:
+        """Call stable what would soon have waited too long, whether or not another hypothesis
+        comes; whether there was anything."""
         # Audio that comes much faster than it was spoken says nothing of the time that passes.
-        next_answer = now + apart if now - decode.end <= LIVE_LAG_MAX else decode.end
-        due = next_answer - samples(self.options.stable_ms_max)
-        count = overdue(found.words, decode.end, due, self._heard(utterance))
-        if self.options.numbers_whole:
-            return min(count, before_open_number(found.words))
-        return count
+        now = self.buffer.end if self.ahead <= LIVE_AHEAD_MAX else utterance.newest_end
+        count = utterance.waits.overdue(now - samples(self.options.stable_ms_max))
+        if self.options.numbers_whole and utterance.newest is not None:
+            count = min(count, before_open_number(utterance.newest.words))
+        return utterance.settle(count)
 
     def _tell_partial(self) -> None:
         """Send the newest partial if it says something new; earlier finals go first."""
@@ -342,7 +340,10 @@ class Session:
         told = [(w.text, w.stable) for w in utterance.partial.words]
         if self.options.partials and told != utterance.told:
             utterance.told = told
-            self.events.append(utterance.partial)
+            event = utterance.partial
+            if self.options.word_volumes:
+                event = replace(event, words=with_volumes(event.words, self.buffer))
+            self.events.append(event)
         utterance.partial = None
 
     @staticmethod
@@ -359,9 +360,16 @@ class Session:
         self.events += self.finals.due()
         self._tell_partial()
         answered = self._answered()
-        while self.markers and self.markers[0][0] <= answered:
-            at, marker = self.markers.popleft()
-            self.events.append(Marked(marker, at, self.terms.channel))
+        ended = self.finals.ending[0].start if self.finals.ending else self.buffer.end
+        while self.markers:
+            at, marker = self.markers[0]
+            # What is asked for in the middle of an utterance does not wait for its end.
+            if at > (ended if marker is None else answered):
+                break
+            self.markers.popleft()
+            channel = self.terms.channel
+            told = Configured(at, channel) if marker is None else Marked(marker, at, channel)
+            self.events.append(told)
         if self.is_closed and not (self.controls or self.finals.ending or self.is_done):
             self.is_done = True
             self.events.append(Done((self.finals.account(self.buffer.end),)))
@@ -383,12 +391,3 @@ class Session:
     def drain(self) -> list[Event]:
         events, self.events = self.events, []
         return events
-
-
-def _open_ended(words: tuple[Word, ...]) -> tuple[Word, ...]:
-    """Without the mark that ends the last word: it comes and goes at every pause."""
-    last = words[-1]
-    if last.stable:
-        return words
-    text = last.text.rstrip("".join(END_MARKS))
-    return (*words[:-1], replace(last, text=text)) if text else words

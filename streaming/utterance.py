@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from streaming import quality
-from streaming.agreement import Agreement
-from streaming.events import Hypothesis, Partial, Reason, Word
+from streaming.agreement import Agreement, begins
+from streaming.events import END_MARKS, Hypothesis, Partial, Reason, Word
+from streaming.overdue import Waits
 
 
 @dataclass(slots=True)
@@ -43,12 +44,14 @@ class Utterance:
     task: str
     context: tuple[int, ...] = ()  # tokens of the text that this utterance continues
     agreement: Agreement = field(default_factory=Agreement)
+    waits: Waits = field(default_factory=Waits)
     requested: int = 0  # end of the window last asked for
-    answered: int = 0  # how much had been heard when the last answer came
     early: int = -1  # serial of the request made when silence began
     language_probability: float = 1.0  # of a language that was detected
+    newest: Hypothesis | None = None  # of those that are shown
+    newest_end: int = 0  # of its window
+    newest_serial: int = -1
     shown: tuple[Word, ...] = ()
-    shown_serial: int = -1
     partial: Partial | None = None  # waits to be sent
     told: list[tuple[str, bool]] = field(default_factory=list)  # what was sent last
     candidate: Hypothesis | None = None  # good enough to be the final, if nothing more is said
@@ -66,18 +69,45 @@ class Utterance:
     def is_resolved(self) -> bool:
         return bool(self.parts) and not any(part.is_open for part in self.parts)
 
-    def stabilised(
-        self, hypothesis: Hypothesis, window_end: int, overdue: int = 0
-    ) -> tuple[Word, ...]:
-        """The words to show; those that were stable stay exactly as they were."""
-        self.agreement.push(hypothesis.words, window_end, overdue)
-        stable = self.agreement.stable
-        if not self.keeps_stable(hypothesis):
-            return ()
-        self.agreement.stable = stable = tuple(
-            w if w.stable else replace(w, stable=True) for w in stable
+    def take(self, hypothesis: Hypothesis, window_end: int) -> bool:
+        """Show a hypothesis, made from audio up to `window_end`; False when that would take back
+        words that are stable."""
+        self.agreement.push(hypothesis.words, window_end)
+        if not (hypothesis.words and self.keeps_stable(hypothesis)):
+            return False
+        self.newest, self.newest_end = hypothesis, window_end
+        self._show()
+        return True
+
+    def settle(self, count: int) -> bool:
+        """Call so many leading words of the newest hypothesis stable; whether any was not."""
+        if self.newest is None or count <= len(self.agreement.stable):
+            return False
+        self.agreement.settle(self.newest.words, count)
+        self._show()
+        return True
+
+    def _show(self) -> None:
+        """Those words that were stable stay exactly as they were."""
+        assert self.newest is not None
+        stable = tuple(w if w.stable else replace(w, stable=True) for w in self.agreement.stable)
+        self.agreement.stable = stable
+        words = stable + self.newest.words[len(stable) :]
+        self.shown = _within(words, self.onset, self.newest_end)
+
+    def partial_of(self, channel: int, *, again: bool = False) -> Partial:
+        """What is shown, perhaps `again`, with more of it stable."""
+        assert self.newest is not None
+        return Partial(
+            utterance=self.number,
+            start=self.onset,
+            end=self.newest_end,
+            words=_open_ended(self.shown),
+            language=self.newest.language,
+            channel=channel,
+            end_confidence=self.newest.end_probability,
+            again=again,
         )
-        return _within(stable + hypothesis.words[len(stable) :], self.onset, window_end)
 
     def words(self) -> tuple[Word, ...]:
         """The words of the final, in order, inside the speech that the VAD heard."""
@@ -90,8 +120,7 @@ class Utterance:
 
     def keeps_stable(self, hypothesis: Hypothesis) -> bool:
         """Whether a hypothesis begins with the words that were called stable."""
-        stable = self.agreement.stable
-        return [w.text for w in hypothesis.words[: len(stable)]] == [w.text for w in stable]
+        return begins(hypothesis.words, self.agreement.stable)
 
 
 def _within(words: Sequence[Word], onset: int, end: int) -> tuple[Word, ...]:
@@ -104,3 +133,12 @@ def _within(words: Sequence[Word], onset: int, end: int) -> tuple[Word, ...]:
         floor = min(max(word.end, start), end)
         out.append(replace(word, start=start, end=floor))
     return tuple(out)
+
+
+def _open_ended(words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """Without the mark that ends the last word: it comes and goes at every pause."""
+    last = words[-1]
+    if last.stable:
+        return words
+    text = last.text.rstrip("".join(END_MARKS))
+    return (*words[:-1], replace(last, text=text)) if text else words

@@ -113,3 +113,14 @@ def test_the_buffer_gives_memory_back_after_a_burst() -> None:
         buffer.append(np.zeros(1600, np.float32))
         buffer.forget(buffer.end - 1600)
     assert len(buffer.room) < 200_000
+
+
+def test_a_word_is_as_loud_as_its_loud_parts() -> None:
+    buffer = AudioBuffer()
+    buffer.append(np.repeat(np.array([0.2, -0.2, 0.0, 0.0], np.float32), 160))
+    assert buffer.volume(0, 320) == pytest.approx(20, abs=0.01)
+    assert buffer.volume(0, 640) == pytest.approx(20, abs=0.01)
+    assert buffer.volume(320, 640) == 0
+    assert buffer.volume(100, 110) == 0
+    buffer.forget(320)
+    assert buffer.volume(0, 640) == 0

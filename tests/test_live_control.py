@@ -74,6 +74,7 @@ async def test_the_defaults_are_the_documented_ones(server_url: str) -> None:
         "prompt": "",
         "key_terms": [],
         "volume_min": 0.0,
+        "word_volumes": False,
         "keep_stable": True,
         "final_window": "auto",
         "endpointing": {

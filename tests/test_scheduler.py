@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from batch.scheduler import PAUSE_SECONDS, Scheduler
 from streaming.events import Decode, Kind
 
@@ -243,3 +245,17 @@ def test_hypotheses_of_a_batch_are_limited_to_a_lanes_share_and_finals_are_not()
         queue.add(request(stream, Kind.FINAL), 0)
     assert streams(queue) == [11, 12, 13, 14]
     assert streams(queue) == [3, 4]
+
+
+def test_a_partial_without_which_words_would_be_late_does_not_wait_for_the_interval() -> None:
+    queue = scheduler()
+    queue.interval = 1.0
+    for stream, seconds_max in ((1, 0.2), (2, 5.0)):
+        queue.add(replace(request(stream), seconds_max=seconds_max), 0)
+    assert streams(queue, now=2.0) == [1, 2]
+    for waiting in (1, 2):
+        queue.done(request(waiting))
+        queue.add(replace(request(waiting, seconds=3 + waiting), seconds_max=0.2 * waiting), 2.0)
+    assert queue.wake_at() == 2.2
+    assert streams(queue, now=2.19) == []
+    assert streams(queue, now=2.2) == [1]

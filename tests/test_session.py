@@ -357,17 +357,6 @@ def test_an_early_answer_from_before_a_cut_is_not_the_final() -> None:
     assert bench.of(Final) == []
 
 
-def test_an_open_utterance_keeps_its_task() -> None:
-    bench = spoken()
-    bench.session.configure(bench.session.options.model_copy(update={"task": "translate"}), ())
-    bench.hear(0.9, 2)
-    assert bench.newest(Kind.PARTIAL).task == "transcribe"
-    bench.hear(0.0, 20)
-    bench.answer(bench.newest(Kind.FINAL), "open the door")
-    bench.hear(0.9, 20)
-    assert bench.newest(Kind.PARTIAL).task == "translate"
-
-
 def test_what_was_misheard_in_a_pause_does_not_count_once_speech_goes_on() -> None:
     bench = spoken()
     bench.hear(0.0, 4)

@@ -69,6 +69,17 @@ def test_what_is_said_in_crumbs_takes_room_too() -> None:
     assert found.bytes == 0
 
 
+def test_what_is_said_takes_room_too() -> None:
+    found = made(10 * RUN_BYTES, 1)
+    for _ in range(10):
+        assert not found.is_full
+        found.then(lambda: None)
+    assert found.is_full
+    while found.waiting:
+        found.take()
+    assert found.bytes == 0
+
+
 def test_nothing_takes_no_room() -> None:
     found = made(100, 1)
     found.put(0, b"")

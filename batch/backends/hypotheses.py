@@ -91,6 +91,8 @@ def _words(decode: Decode, found: Sequence[Piece], alignment: Alignment | None) 
             confidence=round(float(probability), 4),
             tokens=tuple(piece.tokens),
             spaced=piece.text.startswith(" "),
+            marks=piece.marks.rstrip(),
+            mark_tokens=piece.mark_tokens,
         )
         for piece, start, end, probability in zip(found, starts, ends, sure, strict=True)
     )

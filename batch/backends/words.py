@@ -20,6 +20,8 @@ class Piece:
 
     text: str
     tokens: list[int]
+    marks: str = ""  # that end the text, in tokens of their own
+    mark_tokens: int = 0
 
 
 def pieces(reader: Reader, tokens: Sequence[int]) -> list[Piece]:
@@ -33,10 +35,13 @@ def pieces(reader: Reader, tokens: Sequence[int]) -> list[Piece]:
         if out and mark and text[0] != " " and all(c in PUNCTUATION for c in mark):
             out[-1].text += text
             out[-1].tokens += group
+            out[-1].marks += text
+            out[-1].mark_tokens += len(group)
         elif mark:
             out.append(Piece(text, group))
         elif out:
             out[-1].tokens += group
+            out[-1].mark_tokens += len(group)
     return out
 
 

@@ -192,6 +192,7 @@ class Word:
     end: float | None = None
     confidence: float | None = None
     stable: bool = True
+    volume: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,7 +26,7 @@ from server.protocols.native_events import describe
 from server.protocols.resumption import ACK_SECONDS, Resumption
 from server.validation import Language, bad_message
 from streaming.errors import BadAudio, BadMessage, TranscriptionError
-from streaming.events import Done, Event, TurnEnded
+from streaming.events import Configured, Done, Event, TurnEnded
 from streaming.options import AudioFormat, SessionOptions
 
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -274,7 +274,7 @@ class Native:
         return self._told(event, self.resumption.number(event) if self.resumption else None)
 
     def _told(self, event: Event, number: int | None) -> list[Message]:
-        if isinstance(event, TurnEnded):
+        if isinstance(event, (TurnEnded, Configured)):
             return []  # here an utterance is an utterance
         kind, fields = describe(event, self.options.word_times)
         if self.resumption is None:

@@ -89,4 +89,5 @@ def _word(word: Word, *, timed: bool) -> dict[str, Any]:
         "end": seconds(word.end),
         "confidence": round(word.confidence, 3),
         "stable": word.stable,
+        **({} if word.volume is None else {"volume": round(word.volume, 2)}),
     }

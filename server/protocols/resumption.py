@@ -8,12 +8,12 @@ from collections import deque
 from typing import ClassVar
 
 from streaming.errors import BadMessage, TranscriptionError
-from streaming.events import Done, Event, Partial, Progressed, TurnEnded
+from streaming.events import Configured, Done, Event, Partial, Progressed, TurnEnded
 from streaming.options import AudioFormat, SessionOptions
 
 ACK_SECONDS = 1.0
 TOKEN_BYTES = 32
-PASSING = (Partial, Progressed, TurnEnded)  # events that nobody needs to be told later
+PASSING = (Partial, Progressed, TurnEnded, Configured)  # events that nobody needs to be told later
 
 
 class UnknownSession(TranscriptionError):

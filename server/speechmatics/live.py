@@ -144,6 +144,7 @@ def _changed(
     return session.model_copy(
         update={
             "volume_min": filtering.volume_threshold if filtering else 0.0,
+            "word_volumes": filtering is not None,
             "stable_ms_max": delay_ms,
             "numbers_whole": config.max_delay_mode != "fixed",
             "progress_ms": PROGRESS_MS if config.trigger else 0,

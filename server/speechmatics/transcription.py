@@ -1,7 +1,6 @@
 """What is said in a recording, as a plan has it: listened to once, again where its language has to
 be settled, and once more for a translation. Where recordings come from is for others to know."""
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -18,6 +17,7 @@ from server.speechmatics.items import Item, editor
 from server.speechmatics.languages import choose, theirs_of
 from server.speechmatics.plan import ENGLISH, Plan
 from server.speechmatics.render import Rendering, Translated, text_of
+from server.speechmatics.volumes import Volumes
 from streaming.errors import TranscriptionError
 from streaming.events import milliseconds, seconds
 from streaming.options import SessionOptions
@@ -89,25 +89,18 @@ def _findings(heard: Heard) -> Findings:
 
 
 class _Volumes:
-    """How loud words are; one that is written for several is as loud as they are on average."""
-
     def __init__(self, transcript: Transcript, volumes: Sequence[Sequence[float]]) -> None:
-        self.by_channel: dict[int, list[tuple[int, float]]] = {}
+        found: dict[int, list[tuple[int, float]]] = {}
         for final, parts in zip(transcript.finals, volumes, strict=True):
-            words = self.by_channel.setdefault(final.channel, [])
-            words += [
+            found.setdefault(final.channel, []).extend(
                 (milliseconds(word.start), volume)
                 for word, volume in zip(final.words, parts, strict=True)
-            ]
-        for words in self.by_channel.values():
-            words.sort()
+            )
+        self.by_channel = {channel: Volumes(words) for channel, words in found.items()}
 
     def of(self, item: Item) -> float:
-        words = self.by_channel.get(item.channel, [])
-        first = bisect_left(words, (item.start, 0.0))
-        last = max(bisect_left(words, (item.end, 0.0)), first + 1)
-        found = [volume for _, volume in words[first:last]]
-        return sum(found) / len(found) if found else 0.0
+        volumes = self.by_channel.get(item.channel)
+        return volumes.of(item) if volumes else 0.0
 
 
 def _volumes(transcript: Transcript, gate: VolumeGate | None) -> list[list[float]] | None:

@@ -21,7 +21,7 @@ from server.protocols.base import (
 from server.telephony.bridge import Bridge, Digit
 from server.telephony.calls import Calls, Line
 from streaming.errors import TranscriptionError
-from streaming.events import Done, Event, TurnEnded
+from streaming.events import Configured, Done, Event, TurnEnded
 from streaming.options import SessionOptions
 
 # Some telephones send nothing while nobody speaks: after so long without audio the sentence is
@@ -101,7 +101,7 @@ class Telephone:
             self.line = self.calls.begin(self.handshake.owner, call)
 
     def encode(self, event: Event) -> Iterable[Message]:
-        if not isinstance(event, TurnEnded) and self.line is not None:
+        if not isinstance(event, (TurnEnded, Configured)) and self.line is not None:
             self._keep(self.line.tell(event, self.word_times))
         if isinstance(event, Done):
             self.account = account(*event.accounts)

@@ -26,6 +26,7 @@ export interface Options {
   prompt?: string;
   key_terms?: string[];
   volume_min?: number;
+  word_volumes?: boolean;
   keep_stable?: boolean;
   final_window?: "auto" | "full" | "trimmed";
   endpointing?: Endpointing;
@@ -44,6 +45,7 @@ export interface Word {
   start?: number;
   end?: number;
   confidence?: number;
+  volume?: number;
   stable: boolean;
 }
 
