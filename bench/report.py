@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import call_goals, container_goals, goals, page_goals, plots
+from bench import call_goals, container_goals, delay_goals, goals, page_goals, plots
 from bench.goals import Finding, Goal
 from bench.launch import ROOT
 
@@ -94,6 +94,12 @@ GOALS = (
         "the same words and under 1 GB",
         "transcriber",
         container_goals.workers,
+    ),
+    Goal(
+        13,
+        "20 live streams of Speechmatics' protocol: every word final within `max_delay`",
+        "delays",
+        delay_goals.delays,
     ),
 )
 

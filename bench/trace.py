@@ -34,6 +34,16 @@ class Shown:
     lag_ms: float | None = None  # as the server says, where it does
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A word that was told for good by itself; times in seconds, as the server says."""
+
+    wall: float
+    text: str
+    start: float
+    end: float
+
+
 @dataclass(slots=True)
 class Trace:
     """One session. `began` is when its first sample was due; walls are `time.perf_counter`."""
@@ -44,6 +54,7 @@ class Trace:
     sent_samples: int = 0
     lateness_ms: list[float] = field(default_factory=list)  # of each frame, behind its due time
     shown: list[Shown] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)  # where finals come by the word
     speech_started: int = 0
     warnings: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)

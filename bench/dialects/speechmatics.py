@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from bench.dialects.dialect import Dialect, Message, Messages, Options
 from bench.recordings import SAMPLE_RATE
-from bench.trace import Shown, Trace
+from bench.trace import Shown, Told, Trace
 
 MAX_DELAY_SECONDS: Final = 1.0
 SILENCE_MS: Final = 400
@@ -58,6 +58,14 @@ def _times(message: dict[str, Any]) -> list[tuple[float, float]]:
     return [(one["start_time"], one["end_time"]) for one in message["results"]]
 
 
+def _told(wall: float, message: dict[str, Any]) -> list[Told]:
+    return [
+        Told(wall, one["alternatives"][0]["content"], one["start_time"], one["end_time"])
+        for one in message["results"]
+        if one["type"] == "word"
+    ]
+
+
 def _read(trace: Trace, messages: Messages) -> None:
     utterance = Utterance(0)
     for wall, raw in messages:
@@ -66,6 +74,7 @@ def _read(trace: Trace, messages: Messages) -> None:
             case "AddTranscript":
                 utterance.text += message["metadata"]["transcript"]
                 utterance.times += _times(message)
+                trace.told += _told(wall, message)
             case "AddPartialTranscript" if utterance.times or message["results"]:
                 trace.shown.append(utterance.shown(trace, wall, message))
             case "EndOfUtterance" | "EndOfTranscript" if utterance.times:
