@@ -26,11 +26,13 @@ from server.access.reach import reach_of
 from server.closing import turn_away
 from server.config import Config
 from server.connection import Connection
+from server.limits import Limits
 from server.memory import tidy_up
 from server.metrics import Metrics
 from server.openapi import document
 from server.protocols import PROTOCOLS
 from server.protocols.base import Handshake, WireProtocol
+from server.protocols.speechmatics import Speechmatics
 from server.rest import (
     assemblyai,
     assemblyai_errors,
@@ -49,7 +51,7 @@ from server.rest import (
 )
 from server.rest.upload import Uploads
 from server.sessions import Guest, Sessions
-from server.socket import Socket
+from server.socket import Socket, await_pongs
 from server.speechmatics import probes as speechmatics_probes
 from server.speechmatics import refusals
 from server.speechmatics.plan import Running
@@ -91,6 +93,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
     connections: set[Connection] = set()
 
     async def connect(socket: Socket, wire: WireProtocol, guest: Guest) -> None:
+        await_pongs(socket, wire.limits.pong_seconds_max)
         connection = Connection(socket, wire, sessions, guest, webhooks)
         connections.add(connection)
         try:
@@ -117,11 +120,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
     defaults = config.session
     routes: list[BaseRoute] = [
         *_telephones(config, gate, sessions, connect, calls),
-        *(
-            WebSocketRoute(path, _socket(protocol, config, gate, sessions, connect, gate.socket))
-            for protocol in PROTOCOLS
-            for path in protocol.paths
-        ),
+        *_sockets(config, gate, sessions, connect),
         # It comes first: it shares a path with the native one, and leaves it the rest.
         *Guard(gate, assemblyai_sync.refusal).over(
             assemblyai_sync.routes(engine, uploads, defaults)
@@ -177,12 +176,26 @@ def _door(config: Config, engine: Engine, keyring: Keyring, running: Running) ->
     )
 
 
+def _sockets(config: Config, gate: Gate, sessions: Sessions, connect: Connect) -> list[BaseRoute]:
+    patient = _with_limits(config, config.speechmatics.within(config.limits))
+    return [
+        WebSocketRoute(path, _socket(protocol, own, gate, sessions, connect, gate.socket))
+        for protocol in PROTOCOLS
+        for own in [patient if protocol is Speechmatics else config]
+        for path in protocol.paths
+    ]
+
+
+def _with_limits(config: Config, limits: Limits) -> Config:
+    return config.model_copy(update={"limits": limits})
+
+
 def _telephones(
     config: Config, gate: Gate, sessions: Sessions, connect: Connect, calls: Calls
 ) -> list[BaseRoute]:
     admit = Door(gate, config.telephony).admit
     lasting = config.telephony.within(config.limits)
-    config = config.model_copy(update={"limits": lasting})
+    config = _with_limits(config, lasting)
     bridges = [
         WebSocketRoute(
             path,

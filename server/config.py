@@ -23,7 +23,7 @@ from batch.job_options import FetchOptions, JobOptions
 from batch.options import Device, EngineOptions, ModelOptions
 from server.access.options import AccessOptions, ConfiguredKeys
 from server.limits import FileLimits, Limits
-from server.speechmatics.options import TranscriberOptions
+from server.speechmatics.options import LiveOptions, TranscriberOptions
 from server.telephony.options import TelephonyOptions
 from streaming.options import SessionOptions
 
@@ -100,6 +100,7 @@ class Config(BaseSettings):
     jobs: JobOptions = JobOptions()
     fetch: FetchOptions = FetchOptions()
     transcriber: TranscriberOptions = TranscriberOptions()
+    speechmatics: LiveOptions = LiveOptions()
     access: AccessOptions = AccessOptions()
     telephony: TelephonyOptions = TelephonyOptions()
     keys: ConfiguredKeys = ()

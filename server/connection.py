@@ -283,8 +283,6 @@ class Connection:
             case Audio(data=data, channel=channel):
                 stream.feed(data, channel)
                 live.took(audio_bytes=len(data))
-                if stream.is_full():
-                    await stream.room()
             case Configure(options=options):
                 stream.configure(options)
                 self.protocol.configured(options)
@@ -298,6 +296,8 @@ class Connection:
                     self.reads_on = True
                     self.patience.change(math.inf)
                 stream.close(channel)
+        if stream.is_full() and not self.is_stopped:
+            await stream.room()
 
     async def _start(self, command: Start) -> None:
         live = self.sessions.open(self.session, command, self.guest, self, self.ends_at)

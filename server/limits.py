@@ -22,6 +22,8 @@ class Limits(Options):
     """Events that may wait for a client that reads slowly."""
     send_seconds_max: Annotated[float, Field(gt=0)] = 10.0
     """Time for the client to take one message."""
+    pong_seconds_max: Annotated[float, Field(gt=0)] = 20.0
+    """Time for the client to answer a ping, which it is sent every 20 s."""
     resume_seconds_max: Annotated[float, Field(ge=0, le=3600)] = 30.0
     """Time for which a session is kept whose connection was lost; 0: not at all."""
     resume_events_max: Annotated[int, Field(ge=1)] = 200

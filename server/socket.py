@@ -5,6 +5,7 @@ from collections.abc import MutableMapping
 from typing import Any, Protocol
 
 from server.protocols.base import Message
+from server.websocket import PATIENCE
 
 
 class Socket(Protocol):
@@ -37,6 +38,13 @@ async def send(socket: Socket, message: Message, seconds: float) -> None:
                 await socket.send_bytes(message)
     except TimeoutError:
         raise SlowReader from None
+
+
+def await_pongs(socket: Socket, seconds: float) -> None:
+    """How long from now on the client may take to answer a ping."""
+    wire = socket.scope.get("extensions", {}).get(PATIENCE)
+    if wire is not None:
+        wire["pong_within"](seconds)
 
 
 async def until_gone(socket: Socket) -> None:

@@ -36,6 +36,10 @@ EAR = "stentor.ear"  # the extension in the scope of a connection with which an 
 # where it sent none; `gone` is set when the connection has ended.
 CLOSING = "stentor.closing"
 
+# How long the client may take to answer a ping, from now on: some send all they have before they
+# read anything.
+PATIENCE = "stentor.patience"
+
 UNREAD_BYTES_MAX = 256 << 10
 # What waits to be taken by the application, at most, before reading is paused: half a MB.
 SHORT_BYTES_MAX, WAITING_MAX = 16 << 10, 32
@@ -88,11 +92,15 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.close_sent:  # the handshake was right
             self.scope["extensions"][EAR] = {"hear_with": self.hear_with}
+            self.scope["extensions"][PATIENCE] = {"pong_within": self.pong_within}
             self.scope["extensions"][CLOSING] = {"code": self.close_code, "gone": self.gone}
 
     def hear_with(self, ear: Ear, nap: Nap) -> None:
         """From now on; messages that wait already are taken first, by `receive`."""
         self.ear, self.nap = ear, nap
+
+    def pong_within(self, seconds: float) -> None:
+        self.ping_timeout = seconds
 
     def close_code(self) -> int | None:
         received = self.conn.close_rcvd

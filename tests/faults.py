@@ -2,10 +2,17 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from batch.backends.base import Backend, Task
+from batch.models import load
+from batch.options import ModelOptions
 from streaming.events import Decode, Hypothesis, Word
+
+NANO = Path(__file__).parent / "models" / "nano"
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 class Fault:
@@ -72,6 +79,37 @@ class Crashing(Fault):
         return self.backend.lanes
 
 
+class CrashingSoon(Crashing):
+    def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
+        self.armed = True
+        return self.backend.decode(batch)
+
+
+class Broken(Fault):
+    """Has no answer to anything."""
+
+    def warm_up(self) -> None:
+        pass
+
+    def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
+        raise RuntimeError("broken")
+
+
+class Numerals(Fault):
+    """Writes numbers in digits."""
+
+    def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
+        return [
+            replace(found, words=tuple(replace(w, text=_numeral(w.text)) for w in found.words))
+            for found in self.backend.decode(batch)
+        ]
+
+
+def _numeral(text: str) -> str:
+    bare = text.strip(".,").lower()
+    return str(DIGITS.index(bare)) if bare in DIGITS else text
+
+
 class Inventing(Fault):
     """Says something whatever it hears, as large Whisper models do on silence and noise."""
 
@@ -89,3 +127,18 @@ class Inventing(Fault):
             )
             for t in batch
         ]
+
+
+# ---- for `--model`
+
+
+def broken(options: ModelOptions) -> Fault:
+    return Broken(load(options.model_copy(update={"name": str(NANO)})))
+
+
+def crashing(options: ModelOptions) -> Fault:
+    return CrashingSoon(load(options.model_copy(update={"name": str(NANO)})))
+
+
+def numerals(options: ModelOptions) -> Fault:
+    return Numerals(load(options.model_copy(update={"name": str(NANO)})))

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from batch.options import ModelOptions
 from server.config import Config, ConfigError, names, read
 from server.flags import Parser, settings_of
+from server.limits import Limits
 
 
 @pytest.fixture(autouse=True)
@@ -172,6 +173,18 @@ def test_each_model_option_has_the_same_bounds_at_the_top(name: str) -> None:
     assert ours.annotation == theirs.annotation
     assert ours.metadata == theirs.metadata
     assert ours.default == theirs.default
+
+
+def test_clients_of_speechmatics_are_given_what_is_configured_for_them() -> None:
+    config = Config(limits=Limits(idle_seconds_max=5, session_seconds_max=7))
+    limits = config.speechmatics.within(config.limits)
+    assert limits == Limits(
+        idle_seconds_max=3600,
+        session_seconds_max=7,
+        outbox_messages_max=20_000,
+        send_seconds_max=60,
+        pong_seconds_max=60,
+    )
 
 
 def test_every_setting_has_help() -> None:

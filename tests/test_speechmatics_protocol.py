@@ -6,11 +6,13 @@ import pytest
 
 from server.protocols.base import Audio, Configure, Finalize, Mark, Start, Stop
 from server.protocols.speechmatics import Speechmatics
+from streaming.events import Configured, Marked
 from streaming.options import AudioFormat, SessionOptions
 from tests.speechmatics_wire import (
     MODEL,
     RAW,
     Fields,
+    partial,
     read,
     refused,
     replies,
@@ -18,6 +20,7 @@ from tests.speechmatics_wire import (
     start_message,
     start_of,
     started,
+    told,
     wire,
 )
 
@@ -317,6 +320,36 @@ def test_audio_after_the_end_is_ignored_with_a_warning() -> None:
 def test_the_end_of_an_utterance_is_forced() -> None:
     message = {"message": "ForceEndOfUtterance", "timestamp": 1.5}
     assert say(started(), message) == [Finalize(0), Mark("forced", 0)]
+
+
+def test_an_end_that_is_forced_already_is_not_forced_again() -> None:
+    found = started()
+    message = {"message": "ForceEndOfUtterance"}
+    assert len(say(found, message)) == 2
+    assert say(found, message) == []
+    say(found, b"\x00\x00")
+    assert len(say(found, message)) == 2
+    told(found, Marked("forced", 0))
+    assert say(found, message) == []
+    told(found, Marked("forced", 1))
+    assert len(say(found, message)) == 2
+
+
+def test_channels_are_forced_apart() -> None:
+    found = started(**CHANNELS)
+    assert len(say(found, {"message": "ForceEndOfUtterance", "channel": "agent"})) == 2
+    commands = say(found, {"message": "ForceEndOfUtterance"})
+    assert commands == [Finalize(1), Mark("forced", 1)]
+
+
+def test_settings_hold_from_their_place_in_the_audio() -> None:
+    found = started()
+    change = {"message": "SetRecognitionConfig", "transcription_config": {"enable_partials": True}}
+    say(found, change)
+    assert told(found, partial("open the door")) == []
+    told(found, Configured(0))
+    (message,) = told(found, partial("open the door now"))
+    assert message["message"] == "AddPartialTranscript"
 
 
 def test_speakers_are_answered_at_once() -> None:

@@ -1,5 +1,6 @@
 """Speechmatics' real-time protocol, event by event: what a client is told."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -303,3 +304,19 @@ def test_warnings_come_before_a_session_ends_for_its_length() -> None:
     assert [(m["message"], m["type"]) for m in messages] == [("Warning", "session_timeout")]
     assert messages[0]["reason"] == "Session will timeout in 5m: a session may last 20m"
     assert isinstance(found, Speechmatics)
+
+
+def test_words_are_as_loud_as_they_are_where_audio_is_filtered() -> None:
+    found = started(audio_filtering_config={}, enable_partials=True)
+    heard = partial("open the door", 1)
+    loud = tuple(
+        replace(word, volume=volume)
+        for word, volume in zip(heard.words, (10.0, 20.0, 30.0), strict=True)
+    )
+    final_, open_ = told(found, replace(heard, words=loud))
+    assert [r["volume"] for r in (*final_["results"], *open_["results"])] == [10, 20, 30]
+
+
+def test_nobody_asks_how_loud_words_are() -> None:
+    (message,) = told(started(enable_partials=True), partial("open the door"))
+    assert all("volume" not in result for result in message["results"])

@@ -16,6 +16,7 @@ from server.http import HEAD_BYTES_MAX
 from server.websocket import (
     EAR,
     NAP_SECONDS_MIN,
+    PATIENCE,
     SHORT_BYTES_MAX,
     WAITING_MAX,
     BoundedWebSocket,
@@ -313,4 +314,18 @@ async def test_a_socket_that_is_closed_while_it_rests_is_not_woken() -> None:
     rig.wire.close()
     await asyncio.sleep(0.1)
     assert rig.wire.is_paused
+    await rig.end()
+
+
+async def test_a_protocol_says_how_long_pongs_may_take() -> None:
+    rig = Rig()
+    await rig.shake_hands()
+    extension: Any = rig.protocol.scope["extensions"][PATIENCE]
+    for seconds in (5.0, 60.0):
+        extension["pong_within"](seconds)
+        rig.protocol.send_keepalive_ping()
+        timer = rig.protocol.pong_timer
+        assert timer is not None
+        assert timer.when() - rig.protocol.loop.time() == pytest.approx(seconds, abs=1)
+        timer.cancel()
     await rig.end()

@@ -187,10 +187,10 @@ def adds_up(client: Client, samples: int) -> bool:
     )
 
 
-def upgrade_request() -> bytes:
+def upgrade_request(path: str = "/v1/stream") -> bytes:
     key = base64.b64encode(os.urandom(16)).decode()
     return (
-        f"GET /v1/stream HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\n"
         f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
         f"Sec-WebSocket-Version: 13\r\n\r\n"
     ).encode()

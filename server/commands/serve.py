@@ -73,8 +73,7 @@ def serve(config: Config) -> int:
         ws=BoundedWebSocket,
         ws_max_size=config.limits.message_bytes_max,
         ws_ping_interval=20.0,
-        # A client that sends all it has before it reads answers late.
-        ws_ping_timeout=60.0,
+        ws_ping_timeout=config.limits.pong_seconds_max,
         ws_per_message_deflate=False,
         lifespan="on",
         access_log=False,

@@ -30,7 +30,7 @@ from server.protocols.speechmatics_messages import (
     read,
     write,
 )
-from server.protocols.speechmatics_patience import BEAT_SECONDS, IDLE_SECONDS_MAX, Warnings
+from server.protocols.speechmatics_patience import BEAT_SECONDS, Warnings
 from server.speechmatics import live
 from server.speechmatics.languages import pack_info
 from server.speechmatics.live import LivePlan
@@ -39,9 +39,6 @@ from streaming.events import Done, Event, TurnEnded, Warned
 from streaming.options import SessionOptions
 
 FORCED: Final = "forced"
-# Some clients send all they have before they read.
-SEND_SECONDS_MAX: Final = 60.0
-OUTBOX_MESSAGES_MAX: Final = 20_000
 TELEPHONY_RATE_MAX: Final = 8000
 KNOWN: Final = (
     "StartRecognition, AddChannelAudio, SetRecognitionConfig, ForceEndOfUtterance, GetSpeakers, "
@@ -61,13 +58,7 @@ class Speechmatics:
 
     def __init__(self, handshake: Handshake) -> None:
         self.handshake = handshake
-        limits = handshake.limits
-        changes = {
-            "idle_seconds_max": IDLE_SECONDS_MAX,
-            "send_seconds_max": max(limits.send_seconds_max, SEND_SECONDS_MAX),
-            "outbox_messages_max": max(limits.outbox_messages_max, OUTBOX_MESSAGES_MAX),
-        }
-        self.limits = limits.model_copy(update=changes)
+        self.limits = handshake.limits
         self.warnings = Warnings(handshake.clock, self.limits)
         self.live: LivePlan | None = None
         self.channels: list[Channel] = []
@@ -118,14 +109,14 @@ class Speechmatics:
         handshake = self.handshake
         language = handshake.path.get("language", "")
         asked = live.start(fields, language, handshake.languages, handshake.options)
-        self.live = asked
+        self.live = asked  # as it was changed last
         self.channels = [Channel(asked, label) for label in asked.labels or (None,)]
         return [Start(asked.audio, asked.session, is_spooled=True, is_apart=bool(asked.labels))]
 
     def _change(self, asked: LivePlan, fields: dict[str, Any]) -> Iterable[Command]:
         self.live = live.change(asked, fields, self.handshake.options)
         for channel in self.channels:
-            channel.live = self.live
+            channel.coming.append(self.live)
         return [Configure(self.live.session)]
 
     # ---- audio
@@ -184,10 +175,14 @@ class Speechmatics:
     # ---- what else is asked
 
     def _force(self, label: str | None) -> Iterable[Command]:
-        """It is forced where the audio is that has come: clients send that place as `timestamp`."""
+        """It is forced where the audio is that has come: clients send that place as `timestamp`.
+        Asked for again before more audio has come, it is answered once."""
         numbers = range(len(self.channels)) if label is None else [self._number(label)]
         for number in numbers:
-            if not self.channels[number].is_ended:
+            channel = self.channels[number]
+            if not (channel.is_ended or channel.is_forcing):
+                channel.forces += 1
+                channel.forced_after = channel.added
                 yield Finalize(number)
                 yield Mark(FORCED, number)
 

@@ -1,5 +1,6 @@
 """What Speechmatics' real-time API tells of one channel: transcripts, and where utterances end."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -11,8 +12,10 @@ from server.speechmatics.live import LivePlan
 from server.speechmatics.live_pauses import Pauses
 from server.speechmatics.live_words import LiveWords
 from server.speechmatics.render import FORMAT, result, seconds, text_of
+from server.speechmatics.volumes import Volumes
 from streaming.events import (
     SAMPLE_RATE,
+    Configured,
     Event,
     Marked,
     Partial,
@@ -26,7 +29,7 @@ from streaming.events import Final as FinalEvent
 
 
 class Channel:
-    """`label` None: there is one, without a name. `live` is told anew when it changes."""
+    """`label` None: there is one, without a name."""
 
     def __init__(self, live: LivePlan, label: str | None) -> None:
         # for the session
@@ -37,12 +40,21 @@ class Channel:
         self.pauses = Pauses()
         # until changed
         self.live = live
+        self.coming: deque[LivePlan] = deque()  # what it is changed to, further on in the audio
         # what has come
         self.added = 0  # messages of audio
+        self.volumes = Volumes(())  # of the words of the utterance that is told of
         self.rest = b""  # the first bytes of a sample whose others are to come
         self.is_ended = False
         # what was asked
+        self.forces = 0  # how often an end was forced that is still to be told
+        self.forced_after = 0  # messages of audio, the last time
         self.is_forced = False  # a final was told that was asked for, and not yet where it ends
+
+    @property
+    def is_forcing(self) -> bool:
+        """Whether an end is forced here already."""
+        return self.forces > 0 and self.forced_after == self.added
 
     def whole(self, data: bytes) -> bytes:
         """Of audio, as it comes, all whole samples."""
@@ -58,6 +70,8 @@ class Channel:
     # ---- what is told
 
     def encode(self, event: Event) -> Iterator[Message]:
+        if isinstance(event, Partial | FinalEvent):
+            self.volumes = Volumes((milliseconds(w.start), w.volume or 0.0) for w in event.words)
         match event:
             case Partial():
                 told = self.words.partial(event)
@@ -73,7 +87,10 @@ class Channel:
             case Progressed(at=at, speaking=False):
                 self.pauses.silent_until(at)
                 yield from self._over()
+            case Configured():
+                self.live = self.coming.popleft()
             case Marked(at=at):
+                self.forces -= 1
                 if not self.is_forced:
                     yield self._final((), milliseconds(at), forced=True)
                 self.is_forced = False
@@ -117,7 +134,8 @@ class Channel:
         items = [item for token in tokens for item in token]
         start, end = (items[0].start, items[-1].end) if items else (at, at)
         metadata = {"start_time": seconds(start), "end_time": seconds(end), "transcript": text}
-        results = [result(item, self.label, speaker=None) for item in items]
+        volume = self.volumes.of if self.live.config.audio_filtering_config else None
+        results = [result(item, self.label, volume, speaker=None) for item in items]
         return self._message(kind, metadata, results=results, **more)
 
     def _end(self, at: int, **more: Any) -> Message:

@@ -6,7 +6,6 @@ from typing import Final
 from server.limits import Limits
 
 BEAT_SECONDS: Final = 10.0
-IDLE_SECONDS_MAX: Final = 3600.0
 MINUTES: Final = (15, 10, 5)  # before the end
 
 
