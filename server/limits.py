@@ -13,7 +13,7 @@ class Limits(Options):
     message_bytes_max: Annotated[int, Field(ge=1024, le=1 << 30)] = 8 << 20
     """A larger WebSocket message closes the connection."""
     start_seconds_max: Annotated[float, Field(gt=0)] = 10.0
-    """Time for the first message."""
+    """Time to begin, whatever is said meanwhile."""
     idle_seconds_max: Annotated[float, Field(gt=0)] = 300.0
     """Time between two messages."""
     session_seconds_max: Annotated[float, Field(gt=0)] = 4 * 3600.0
