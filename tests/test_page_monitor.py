@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from tests.access_rigs import Keyed, keyed
 from tests.browser import ARTEFACTS, chromium, opened
@@ -61,6 +61,24 @@ async def test_it_shows_what_the_server_does(server_url: str, speech: list[Recor
 async def test_it_fits_a_phone(server_url: str) -> None:
     async with opened(f"{server_url}/monitor", width=360, ready="Live") as page:
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_a_server_that_fails_or_is_away_is_said_to(server_url: str) -> None:
+    async with opened(f"{server_url}/monitor", ready="Live") as page:
+
+        async def fail(route: Route) -> None:
+            await route.fulfill(status=500)
+
+        async def vanish(route: Route) -> None:
+            await route.abort()
+
+        for refuse, text in ((fail, "answered with 500"), (vanish, "cannot be reached")):
+            await page.route("**/metrics", refuse)
+            await expect(page.locator("#state")).to_have_text("Away")
+            await expect(page.locator(".notice.error")).to_contain_text(text)
+            await page.unroute("**/metrics")
+            await expect(page.locator("#state")).to_have_text("Live")
+            await expect(page.locator(".notice.error")).to_have_count(0)
 
 
 async def test_only_the_role_metrics_may_look(keyed: Keyed) -> None:

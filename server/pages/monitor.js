@@ -98,7 +98,8 @@ function tell(error) {
   if (state.textContent === "Away") return;
   state.textContent = "Away";
   const isDeclined = error instanceof Declined;
-  const text = isDeclined ? error.message : "The server cannot be reached.";
+  // Of a network that fails browsers say only that it did.
+  const text = error instanceof TypeError ? "The server cannot be reached." : error.message;
   const again = isDeclined ? { label: "Enter a key", run: () => watch.now() } : null;
   if (isDeclined) state.textContent = "Locked";
   notices.show("metrics", "error", text, again);

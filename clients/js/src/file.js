@@ -34,6 +34,7 @@ export async function sendFile(stream, { pcm, sampleRate }, onProgress = () => {
   const length = Math.round(sampleRate * FRAME_SECONDS);
   for (let at = 0; at < pcm.length; at += length) {
     await stream.room();
+    if (stream.state === "closed") break;
     stream.audio(pcm.slice(at, at + length));
     onProgress(Math.min(1, (at + length) / pcm.length));
   }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Stream } from "../src/index.js";
+import { sendFile, Stream } from "../src/index.js";
 import { done, fatal, ready, Wire } from "./wire.js";
 
 const TYPES = ["ready", "final", "marker", "error", "done", "state", "restarted", "resumed", "closed"];
@@ -160,6 +160,18 @@ test("a server that knows no session at all is not asked at once again and again
   };
   await until(() => of("closed").length);
   assert.ok(wire.sockets.length < 25, `${wire.sockets.length} connections`);
+});
+
+test("a file whose stream breaks off is not said to have been sent", async () => {
+  const wire = new Wire((_, socket) => {
+    socket.tell(fatal("unauthorized"));
+    socket.close();
+  });
+  const { stream } = open(wire);
+  const parts = [0];
+  const sound = { pcm: new Int16Array(60 * 16000), sampleRate: 16000 };
+  await assert.rejects(sendFile(stream, sound, (part) => parts.push(part)), /unauthorized/);
+  assert.ok(parts.at(-1) < 1);
 });
 
 test("an address that browsers refuse is said to be the reason", async () => {
