@@ -75,6 +75,7 @@ class Driver:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.engine: sa.Engine | None = None
         self.is_open = False
+        self.beginning = asyncio.Lock()  # of the loop that there is between a start and a close
         self.run_job: Workflow = self._job
         self.run_tell: Workflow = self._tell
 
@@ -154,6 +155,8 @@ class Driver:
     # ---- the workflows
 
     def _register(self) -> None:
+        self.beginning = asyncio.Lock()
+
         # Functions of this driver's own: it may be the second one in the process.
         @DBOS.workflow(name=JOB, max_recovery_attempts=None)
         async def job(name: str) -> None:
@@ -168,7 +171,10 @@ class Driver:
     async def _job(self, job: str) -> None:
         self.loop = asyncio.get_running_loop()
         steps = self.steps
-        await steps.begin(job)
+        # What is taken from the queue together comes here in its order, and two threads would not
+        # keep to that. The lock is fair.
+        async with self.beginning:
+            await steps.begin(job)
         for step in (steps.fetch, steps.decode, steps.transcribe):
             await _run(step, job)
         if await _run(steps.finish, job):
