@@ -1,21 +1,31 @@
 """Keys where they are kept, and on the command line that makes them."""
 
+import asyncio
 import hashlib
 import json
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from batch.database import bare_url, open_engine
 from batch.job import JobsUnavailable
 from server.__main__ import main
+from server.access import keyring as keyring_module
 from server.access.errors import KeyRefused
+from server.access.gate import Caller, Gate
 from server.access.key import ROLES_USUAL, Bounds, Key, digest_of
 from server.access.keyring import Keyring, check
+from server.access.options import AccessOptions
 from server.access.store import KeyStore
+from server.access.tokens import Token
 from server.config import ConfigError, read
-from streaming.errors import BadMessage
+from streaming.errors import BadMessage, TranscriptionError
 from tests.job_rigs import database, postgres_server
 
 __all__ = ["database", "postgres_server"]
@@ -140,6 +150,83 @@ async def test_a_database_that_goes_away_leaves_the_keys_as_they_were(tmp_path: 
     await keyring.refresh()
     assert keyring.failure is not None
     assert await keyring.find(key) is not None
+    keyring.close()
+    store.close()
+
+
+@contextmanager
+def hanging(database: str) -> Iterator[None]:
+    """Another program has locked the tables: whoever opens or reads them waits."""
+    engine = open_engine(bare_url(database))
+    sqlite = engine.dialect.name == "sqlite"
+    with engine.connect() as c:
+        c.exec_driver_sql("BEGIN IMMEDIATE" if sqlite else "LOCK TABLE keys, key_secrets")
+        try:
+            yield
+        finally:
+            c.rollback()
+    engine.dispose()
+
+
+def asking() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "keys"]
+
+
+async def asked() -> None:
+    """What hung is answered."""
+    for thread in asking():
+        await asyncio.to_thread(thread.join)
+
+
+async def test_a_database_that_hangs_holds_up_nobody(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring_module, "ANSWER_SECONDS_MAX", 0.3)
+    store = KeyStore(database)
+    _, key = store.create("web", ROLES_USUAL)
+    expires = datetime.now(UTC) + timedelta(seconds=1)
+    keyring = Keyring([replace(configured(), expires=expires)], database)
+    with hanging(database):
+        async with asyncio.timeout(10):  # the lock is held for as long as this lasts
+            keyring.read()
+            async with Gate(AccessOptions(), keyring, "local") as gate:
+                ended: list[TranscriptionError] = []
+                with gate.place(Caller("ops", "configured:ops"), ended.append):
+                    assert await keyring.find(LONG) is not None
+                    # Of a key that is unknown nobody can say more than that.
+                    found = await asyncio.gather(*(keyring.find(key) for _ in range(20)))
+                    assert set(found) == {None}
+                    with pytest.raises(JobsUnavailable, match="does not answer"):
+                        await gate.token(Token("configured:ops", 60), 10)
+                    while not ended:  # noqa: ASYNC110 - the gate has no event for that
+                        await asyncio.sleep(0.05)
+        assert isinstance(ended[0], KeyRefused)
+        assert ended[0].reason == "expired"
+        assert 1 <= len(asking()) <= 2  # one that looks, one that makes the secret
+        assert all(thread.daemon for thread in asking())
+    await asked()
+    await keyring.refresh()
+    assert await keyring.find(key) is not None
+    keyring.close()
+    store.close()
+
+
+async def test_a_server_whose_database_hangs_from_the_start_lets_nobody_in(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring_module, "ANSWER_SECONDS_MAX", 0.3)
+    store = KeyStore(database)
+    store.create("web", ROLES_USUAL)
+    keyring = Keyring((), database)
+    with hanging(database):
+        keyring.read()
+        assert not keyring.is_without_keys
+        with pytest.raises(JobsUnavailable, match="does not answer"):
+            keyring.check_readable()
+    await asked()
+    await keyring.refresh()
+    keyring.check_readable()
+    assert keyring.has_keys
     keyring.close()
     store.close()
 

@@ -5,12 +5,15 @@ import asyncio
 import hmac
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
+from batch.apart import apart
 from batch.job import JobsUnavailable
 from server.access.errors import KeyRefused
 from server.access.key import Key, digest_of
@@ -18,6 +21,7 @@ from server.access.key import Key, digest_of
 KEY_LENGTH_MAX: Final = 4096
 LOOK_SECONDS: Final = 1.0  # between two looks into the database
 FRESH_SECONDS: Final = 0.2  # between two looks for a key that is unknown: it may just be made
+ANSWER_SECONDS_MAX: Final = 2.0  # of the database; then what is known has to do
 
 logger = logging.getLogger("server.access")
 
@@ -35,8 +39,8 @@ class Store(Protocol):
 class Keyring:
     """Opens no database before there is one, and makes one only to keep the tokens' secret.
 
-    A look that fails leaves everything as it was; before the first one that succeeds, with no
-    configured key either, nobody is let in.
+    A look that fails, or that the database does not answer in time, leaves everything as it was;
+    before the first one that succeeds, with no configured key either, nobody is let in.
     """
 
     def __init__(self, configured: Iterable[Key], url: str, secret: str = "") -> None:
@@ -48,9 +52,13 @@ class Keyring:
         self.passing_secret = secrets.token_hex(32)  # where there is nothing to protect
         # With it, nobody can tell from the time a look takes how near to a key his guess was.
         self.blind = secrets.token_bytes(32)
-        self.lock = asyncio.Lock()
-        # as of the last look
+        self.opening = threading.Lock()
         self.store: Store | None = None
+        # what is being asked of the database: others wait for the same answer
+        self.look: Future[None] | None = None
+        self.look_began = 0.0
+        self.making: Future[str] | None = None
+        # as of the last look
         self.failure: JobsUnavailable | None = None
         self.is_read = False
         self.looked_at = 0.0
@@ -63,29 +71,58 @@ class Keyring:
     # ---- looking
 
     def read(self) -> None:
-        """A look, in this thread."""
-        self.looked_at = time.monotonic()
+        """A look, before there is a loop."""
         try:
-            if self.store is None and self._exists():
-                self.store = _open(self.url)
-            stored = self.store.all() if self.store else []
-            self.stored_secret = self.store.secret() if self.store else None
-        except JobsUnavailable as failure:
-            if self.failure is None:
-                logger.error("the keys cannot be read: %s", failure.message)
-            self.failure = failure
-            return
-        # In this order: requests are answered meanwhile, and none may take us for without keys.
-        self._index(stored)
-        self.is_read = True
-        self.failure = None
+            self._look().result(ANSWER_SECONDS_MAX)
+        except TimeoutError:
+            self._failed(_silent())
 
     async def refresh(self, age_max: float = 0.0) -> None:
         """A look in a thread, unless one has begun within the last `age_max` seconds."""
         latest = time.monotonic() - age_max
-        async with self.lock:
-            if self.looked_at < latest:
-                await asyncio.to_thread(self.read)
+        while self.looked_at < latest:
+            look = self._look()
+            left = self.look_began + ANSWER_SECONDS_MAX - time.monotonic()
+            try:
+                async with asyncio.timeout(max(left, 0.0)):
+                    await asyncio.wrap_future(look)
+            except TimeoutError:
+                self._failed(_silent())
+                return
+
+    def _look(self) -> "Future[None]":
+        """The one that is on, or a new one."""
+        if self.look is None or self.look.done():
+            self.look_began = time.monotonic()
+            self.look = apart("keys", self._read)
+        return self.look
+
+    def _read(self) -> None:
+        began = self.look_began
+        try:
+            store = self._opened() if self.store is not None or self._exists() else None
+            stored = store.all() if store else []
+            self.stored_secret = store.secret() if store else None
+        except JobsUnavailable as failure:
+            self._failed(failure)
+        else:
+            # In this order: requests are answered meanwhile, and none may take us for without keys.
+            self._index(stored)
+            self.is_read = True
+            self.failure = None
+        finally:
+            self.looked_at = began
+
+    def _opened(self) -> Store:
+        with self.opening:
+            if self.store is None:
+                self.store = _open(self.url)
+            return self.store
+
+    def _failed(self, failure: JobsUnavailable) -> None:
+        if self.failure is None:
+            logger.error("the keys cannot be read: %s", failure.message)
+        self.failure = failure
 
     async def _refresh_soon(self) -> None:
         """Of those who wait for it together one looks; and not as often as anybody likes."""
@@ -161,19 +198,23 @@ class Keyring:
 
     async def make_secret(self) -> str:
         """Raises JobsUnavailable where it cannot be kept."""
-        if self.secret is None:
-            async with self.lock:
-                self.stored_secret = await asyncio.to_thread(self._make_secret)
-        assert self.secret is not None
-        return self.secret
-
-    def _make_secret(self) -> str:
-        if self.store is None:
-            self.store = _open(self.url)
-        return self.store.make_secret()
+        if (known := self.secret) is not None:
+            return known
+        if self.making is None or self.making.done():
+            self.making = apart("keys", lambda: self._opened().make_secret())
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                self.stored_secret = made = await asyncio.wrap_future(self.making)
+        except TimeoutError as error:
+            raise _silent() from error
+        return made
 
     def close(self) -> None:
-        if self.store is not None:
+        """Once the database has answered what it is being asked; nobody waits for that."""
+        asked = [future for future in (self.look, self.making) if future and not future.done()]
+        for future in asked[:1]:
+            future.add_done_callback(lambda _: self.close())
+        if self.store is not None and not asked:
             self.store.close()
 
 
@@ -191,3 +232,7 @@ def _open(url: str) -> Store:
     from server.access.store import KeyStore
 
     return KeyStore(url)
+
+
+def _silent() -> JobsUnavailable:
+    return JobsUnavailable("the database of keys does not answer")
