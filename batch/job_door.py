@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
 from batch.job import Jobs, JobSetting, JobsUnavailable
@@ -43,12 +42,7 @@ class JobDoor:
             self.early = asyncio.create_task(self._open_early())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
     async def open(self) -> Jobs:

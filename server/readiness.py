@@ -1,5 +1,6 @@
 """Why the server cannot take work just now."""
 
+from starlette.responses import JSONResponse, Response
 from typing_extensions import TypedDict
 
 from batch.engine import Engine
@@ -20,3 +21,10 @@ def problems(engine: Engine) -> list[str]:
         "the model does not answer": engine.is_stalled,
     }
     return [problem for problem, is_so in found.items() if is_so]
+
+
+def answer(engine: Engine, ready: str) -> Response:
+    """To a probe; `ready` is the word for it where that is so."""
+    found = problems(engine)
+    body: StatusJson = {"status": ", ".join(found) or ready}
+    return JSONResponse(body, status_code=503 if found else 200)

@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 from batch.engine import Engine
 from batch.files import FileRequest, Transcript, transcribe_whole
 from server.languages import code_of
-from server.readiness import StatusJson, problems
+from server.readiness import answer
 from server.render import spoken, text_of
 from server.rest.endpoint import FileEndpoint, unless_gone
 from server.rest.upload import Part, Upload, Uploads, require_form
@@ -110,9 +110,7 @@ class SharedRoute(Route):
 
 def routes(engine: Engine, uploads: Uploads, defaults: SessionOptions) -> list[BaseRoute]:
     async def warm(request: Request) -> Response:
-        found = problems(engine)
-        body: StatusJson = {"status": ", ".join(found) or "warm"}
-        return JSONResponse(body, status_code=503 if found else 200)
+        return answer(engine, "warm")
 
     endpoint = FileEndpoint(Transcription(engine, uploads, defaults).respond, refusal)
     return [

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from batch.engine import Engine
 from batch.files import FileRequest, Transcript, transcribe_whole
 from server.languages import code_of
-from server.readiness import StatusJson, problems
+from server.readiness import answer
 from server.render import WarningJson, spoken, text_of, warning
 from server.rest.endpoint import FileEndpoint, unless_gone
 from server.rest.upload import Uploads, require_form
@@ -52,9 +52,7 @@ class ErrorTextJson(TypedDict):
 
 def routes(engine: Engine, uploads: Uploads, defaults: SessionOptions) -> list[BaseRoute]:
     async def health(request: Request) -> Response:
-        found = problems(engine)
-        body: StatusJson = {"status": ", ".join(found) or "healthy"}
-        return JSONResponse(body, status_code=503 if found else 200)
+        return answer(engine, "healthy")
 
     endpoint = FileEndpoint(Prediction(engine, uploads, defaults).respond, refusal)
     return [
