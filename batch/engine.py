@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 from batch.asked import PROMPT_TOKENS_MAX, check, prompt_tokens
@@ -23,6 +22,8 @@ from batch.options import EngineOptions
 from batch.scheduler import Scheduler
 from batch.spool import Disk
 from batch.stream import Room, Stream
+from batch.threads import Threads
+from batch.underway import LOOK_SECONDS, Underway
 from batch.vad import Vad
 from streaming.errors import EngineFailed, GoingAway, Overloaded
 from streaming.events import HOP, SAMPLE_RATE, Decode, Hypothesis, Kind, Warned
@@ -31,8 +32,6 @@ from streaming.session import Session
 from streaming.terms import Terms
 
 logger = logging.getLogger("batch.engine")
-
-STALLED_SECONDS = 60.0  # a batch that takes longer is reported as a fault
 
 
 class Engine:
@@ -49,9 +48,8 @@ class Engine:
         self.cadence = Cadence(options, backend.lanes)
         self.capacity = Capacity(options, backend.lanes, cores(), self.scheduler.batch_max)
         self.meter = Meter(self.capacity, self._live)
-        self.vad_thread = ThreadPoolExecutor(1, "vad")
-        self.decode_threads = ThreadPoolExecutor(backend.lanes, "decode")
-        self.calls = Calls(backend, self.decode_threads, self.observer)
+        self.threads = Threads(backend.lanes)
+        self.calls = Calls(backend, self.threads.decode, self.observer)
         # streams and their sessions
         self.numbers = 0
         self.streams: set[Stream] = set()
@@ -62,9 +60,8 @@ class Engine:
         self.is_ready = False
         self.is_closing = False
         self.is_failed = False
-        self.running: dict[int, float] = {}  # batches being decoded: when they began
+        self.running = Underway(backend.lanes, options.call_seconds_max)
         self.tasks: set[asyncio.Task[None]] = set()
-        self.batches = 0
         self.work_came = asyncio.Event()
         self.emptied = asyncio.Event()
 
@@ -73,11 +70,12 @@ class Engine:
     async def __aenter__(self) -> "Engine":
         if self.options.warm_up:
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self.decode_threads, self.backend.warm_up)
+            await loop.run_in_executor(self.threads.decode, self.backend.warm_up)
         batch_max = self.options.batch_max or self.backend.batch_max
         self.scheduler.batch_max = self.capacity.batch_max = batch_max
         self.capacity.cost = self.backend.cost
-        for run in (self.score_forever(), self.decode_forever(), self.meter.run(self.vad_thread)):
+        loops = (self.score_forever(), self.decode_forever(), self.watch_forever())
+        for run in (*loops, self.meter.run(self.threads.vad)):
             self._hold(asyncio.create_task(run))
         self.is_ready = True
         return self
@@ -89,8 +87,7 @@ class Engine:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
-        self.vad_thread.shutdown(wait=True, cancel_futures=True)
-        self.decode_threads.shutdown(wait=True, cancel_futures=True)
+        await self.threads.end()
 
     def _hold(self, task: asyncio.Task[None]) -> None:
         self.tasks.add(task)
@@ -106,9 +103,14 @@ class Engine:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether the model has not answered for so long that something must be wrong."""
-        now = time.monotonic()
-        return any(now - began > STALLED_SECONDS for began in self.running.values())
+        """Whether the model has not answered for so long that something must be wrong. For any
+        thread."""
+        return self.running.is_stalled
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether what it was given will not come to an end. For any thread."""
+        return self.is_failed or self.running.is_lost
 
     async def finish(self, seconds_max: float) -> None:
         """Refuse new streams, end the live ones, and give them and the files time to finish."""
@@ -181,6 +183,9 @@ class Engine:
     def _admit(self, lane: Lane) -> None:
         if self.is_closing or not self.is_ready:
             raise GoingAway("the server is starting or shutting down")
+        if self.is_lost or (lane == "live" and self.running.is_blocked):
+            self.observer.refused(lane)
+            raise Overloaded("the model does not answer")
         count, waiting = self.count(lane), len(self.scheduler.finals)
         is_full = (
             self.streams_left == 0 if lane == "live" else count >= self.options.files_max
@@ -193,10 +198,17 @@ class Engine:
             f"the server is full: {count} {what} are open, {waiting} finals wait, no more fit"
         )
 
-    def prompt_of(self, options: SessionOptions) -> tuple[int, ...]:
-        """Called by a stream. Raises BadMessage."""
+    async def prompt_of(self, stream: Stream, options: SessionOptions) -> tuple[int, ...]:
+        """Called by the stream. Raises BadMessage."""
         check(options, self.backend.languages, translates=self.backend.translates)
-        return prompt_tokens(options, self.backend.tokenize)[0]
+        was = stream.options
+        if (options.prompt, options.key_terms) == (was.prompt, was.key_terms):
+            return stream.sessions[0].requests.prompt
+        # Of a long text it takes milliseconds, and a client may send hundreds in a second.
+        prompt, _ = await asyncio.get_running_loop().run_in_executor(
+            self.threads.words, prompt_tokens, options, self.backend.tokenize
+        )
+        return prompt
 
     def forget(self, stream: Stream) -> None:
         """Called by the stream when its holder has gone."""
@@ -245,6 +257,22 @@ class Engine:
             observe(self.observer, stream.lane, stream.tell(session, event, now))
         stream.relax()
 
+    # ---- calls that do not return
+
+    async def watch_forever(self) -> None:
+        """Who waits for one is told so."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for stream in [s for s in self.streams if self.is_stalled and self._is_forsaken(s)]:
+                logger.error(
+                    "stream %d: the model does not answer", stream.sessions[0].terms.stream
+                )
+                stream.kill(EngineFailed("the model does not answer"))
+
+    def _is_forsaken(self, stream: Stream) -> bool:
+        numbers = [session.terms.stream for session in stream.sessions]
+        return self.running.forsakes(numbers, is_live=stream.lane == "live")
+
     # ---- the VAD's loop
 
     async def score_forever(self) -> None:
@@ -258,7 +286,7 @@ class Engine:
             hops = [session.hops(count) for _, session, _, count in ready]
             rows = [row for _, _, row, _ in ready]
             fresh = self.vad.take_fresh(rows)
-            scores = await loop.run_in_executor(self.vad_thread, self.vad.score, rows, hops, fresh)
+            scores = await loop.run_in_executor(self.threads.vad, self.vad.score, rows, hops, fresh)
             self.observer.scored(len(ready), time.monotonic() - began)
             for (stream, session, _, _), probabilities in zip(ready, scores, strict=True):
                 if session.terms.stream in self.owners:
@@ -298,10 +326,9 @@ class Engine:
                     break
                 for waiting in batch:
                     self.observer.waited(waiting.decode.kind, now - waiting.since)
-                self.batches += 1
-                self.running[self.batches] = now
-                run = self._run(self.batches, [waiting.decode for waiting in batch])
-                self._hold(asyncio.create_task(run))
+                decodes = [waiting.decode for waiting in batch]
+                number = self.running.begin((decode.stream for decode in decodes), now)
+                self._hold(asyncio.create_task(self._run(number, decodes)))
             await self._work(now)
 
     def _files_allowed(self) -> int:
@@ -336,7 +363,7 @@ class Engine:
         finally:
             for decode in left.values():
                 self.scheduler.done(decode)
-            del self.running[number]
+            self.running.end(number)
             self.work_came.set()
 
     async def _decode(self, tasks: Sequence[Task], left: dict[int, Decode]) -> None:

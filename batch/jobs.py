@@ -26,7 +26,7 @@ from batch.database import make_file
 from batch.driver import Driver
 from batch.fetch import Fetcher
 from batch.files import Transcript
-from batch.hindrance import hindrance, is_lost
+from batch.hindrance import hindrance
 from batch.job import (
     Heard,
     Job,
@@ -263,7 +263,7 @@ class DurableJobs:
         self.driver.adopt(lambda: self._unsettled(age))
 
     def _watch(self) -> None:
-        if is_lost(self.engine) == self.driver.is_open:
+        if self.engine.is_lost == self.driver.is_open:
             self._change_hands()
         # Jobs that another process has cancelled.
         if running := list(self.steps.running):

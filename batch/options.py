@@ -73,3 +73,7 @@ class EngineOptions(Options):
     """The same, of all streams together; 8 MiB of each may wait whatever the others have."""
     file_age_seconds_max: Annotated[float, Field(gt=0)] = 5.0
     """A file's request that has waited longer goes with the next batch, whatever else waits."""
+    call_seconds_max: Annotated[float, Field(gt=0)] = 1800.0
+    """A model call that has not returned by then never will: what waits for it ends, and `/healthz`
+    fails, so that a supervisor starts the server anew. A large model on a small machine may take
+    minutes for a full batch of files."""

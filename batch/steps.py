@@ -173,7 +173,7 @@ class Steps:
         except GoingAway as error:
             raise asyncio.CancelledError from error
         except TranscriptionError as error:
-            if self.tools.engine.is_failed:
+            if self.tools.engine.is_lost:
                 raise asyncio.CancelledError from error
             allowed = f"allowed: {error.allowed}" if error.allowed else ""
             failure = JobFailed(error.message, code=error.code, detail=allowed)

@@ -46,7 +46,7 @@ class Owner(Protocol):
     def fed(self, stream: "Stream") -> None:
         """Audio has come, and nothing else."""
 
-    def prompt_of(self, options: SessionOptions) -> tuple[int, ...]:
+    async def prompt_of(self, stream: "Stream", options: SessionOptions) -> tuple[int, ...]:
         """Raises BadMessage for options that the model cannot do."""
 
     def forget(self, stream: "Stream") -> None: ...
@@ -178,9 +178,11 @@ class Stream:
         for source in self.sources:
             source.let_in()
 
-    def configure(self, options: SessionOptions) -> None:
-        """From here on in the audio. Raises BadMessage when the model cannot do what is asked."""
-        self._in_order(partial(self._configure, options, self.owner.prompt_of(options)), None)
+    async def configure(self, options: SessionOptions) -> None:
+        """From here on in the audio; none is to be fed before this has returned. Raises BadMessage
+        when the model cannot do what is asked."""
+        prompt = await self.owner.prompt_of(self, options)
+        self._in_order(partial(self._configure, options, prompt), None)
 
     def _configure(self, options: SessionOptions, prompt: tuple[int, ...], source: Source) -> None:
         if self.is_over or source.sessions[0].is_closed:

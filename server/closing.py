@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import logging
+from collections.abc import Iterable
 
 from starlette.websockets import WebSocketDisconnect
 
@@ -9,6 +11,8 @@ from server.protocols.base import WireProtocol
 from server.socket import SlowReader, Socket, send
 from server.websocket import CLOSING
 from streaming.errors import TranscriptionError
+
+logger = logging.getLogger("server.connection")
 
 ANSWER_SECONDS_MAX = 10.0
 # RFC 6455 §7.4.1: the client has finished, its page has been left, it has said no code.
@@ -50,3 +54,15 @@ async def is_answered(socket: Socket) -> bool:
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
             await wire["gone"].wait()
     return wire["code"]() is not None
+
+
+async def end(tasks: Iterable[asyncio.Task[None] | None], known: Exception | None) -> None:
+    """Cancels what still runs. A fault in one of them is logged, unless it is the one that is
+    known, and keeps none from being ended."""
+    begun = [task for task in tasks if task is not None]
+    for task in begun:
+        task.cancel()
+    for found in await asyncio.gather(*begun, return_exceptions=True):
+        is_usual = isinstance(found, (WebSocketDisconnect, SlowReader))
+        if isinstance(found, Exception) and not is_usual and found is not known:
+            logger.error("a connection's task failed", exc_info=found)

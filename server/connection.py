@@ -1,7 +1,6 @@
 """One WebSocket: what the client says to the stream, what the stream says to the client."""
 
 import asyncio
-import contextlib
 import logging
 import math
 import uuid
@@ -82,7 +81,8 @@ class Connection:
         self.is_stopped = False  # the client has said so
         self.reads_on = False  # and is listened to nevertheless
         self.is_gone = False
-        self.fault: Exception | None = None  # met by `_hear`
+        self.backlog = 0  # of the events that waited for this connection, those that still do
+        self.fault: Exception | None = None
         self.ending: TranscriptionError | None = None  # somebody else's reason to end it
 
     def end(self, error: TranscriptionError) -> None:
@@ -121,10 +121,7 @@ class Connection:
             notice = self.protocol.notice()
             if notice is not None and self.webhooks is not None:
                 self.webhooks.tell(notice, self.guest.key)
-            for task in filter(None, (self.beater, self.writer, self.replies.task)):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, SlowReader):
-                    await task
+            await closing.end((self.beater, self.writer, self.replies.task), self.fault)
 
     async def _serve(self) -> None:
         try:
@@ -135,8 +132,9 @@ class Connection:
                     self.writer.result()
         except (WebSocketDisconnect, SlowReader):
             raise
-        except Exception:
+        except Exception as fault:
             logger.exception("session %s failed", self.session)
+            self.fault = fault
             self.error = TranscriptionError(f"internal error; session {self.session}")
             self.is_error_told = False
         is_told = isinstance(self.error, ResumedElsewhere)
@@ -242,7 +240,7 @@ class Connection:
             or self.live is not live
             or self._is_written()
             or stream.is_full()
-            or len(stream.events) > self.limits.outbox_messages_max
+            or len(stream.events) > self.backlog + self.limits.outbox_messages_max
         ):
             return False
         try:
@@ -284,7 +282,7 @@ class Connection:
                 stream.feed(data, channel)
                 live.took(audio_bytes=len(data))
             case Configure(options=options):
-                stream.configure(options)
+                await stream.configure(options)
                 self.protocol.configured(options)
             case Finalize(channel=channel):
                 stream.finalize(channel)
@@ -325,6 +323,7 @@ class Connection:
         """From now on what the stream tells is sent, and what the client says is for it."""
         if self.live is not live:  # another connection has taken it over meanwhile
             return
+        self.backlog = len(live.stream.events)
         self.writer = live.writer = asyncio.create_task(self._write(live.stream))
         self.writer.add_done_callback(lambda _: self.patience.interrupt())
         self.limits, self.patience.until = self.protocol.limits, self.ends_at
@@ -381,7 +380,8 @@ class Connection:
 
     def _check_outbox(self) -> None:
         waiting = 0 if self.live is None else len(self.live.stream.events)
-        if waiting > self.limits.outbox_messages_max:
+        self.backlog = min(self.backlog, waiting)
+        if waiting > self.backlog + self.limits.outbox_messages_max:
             raise SlowReader
         self.replies.check()
 

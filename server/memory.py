@@ -47,5 +47,5 @@ async def tidy_up(engine: Engine) -> None:
         if engine.numbers != tidied and not engine.streams:
             tidied = engine.numbers
             gc.collect()
-            await loop.run_in_executor(engine.vad_thread, engine.vad.shrink)
+            await loop.run_in_executor(engine.threads.vad, engine.vad.shrink)
             await loop.run_in_executor(None, give_back)

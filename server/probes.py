@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from batch.engine import Engine
+from batch.hindrance import hindrance
 from server.access.gate import Gate
 from server.metrics import Metrics
 from server.readiness import StatusJson, problems
@@ -27,8 +28,8 @@ class ReadyJson(StatusJson):
 
 def routes(engine: Engine, metrics: Metrics, gate: Gate) -> list[BaseRoute]:
     async def healthz(request: Request) -> Response:
-        body: StatusJson = {"status": "the engine has failed" if engine.is_failed else "ok"}
-        return JSONResponse(body, status_code=503 if engine.is_failed else 200)
+        body: StatusJson = {"status": hindrance(engine) if engine.is_lost else "ok"}
+        return JSONResponse(body, status_code=503 if engine.is_lost else 200)
 
     async def readyz(request: Request) -> Response:
         found = problems(engine)

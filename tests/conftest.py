@@ -107,10 +107,11 @@ class Server:
     jobs: Path  # where jobs are kept, if no argument says otherwise
 
 
-def start_server(*arguments: str, port: int | None = None) -> Server:
-    """The product as a user starts it, on the small model; ready when this returns."""
+def start_server(*arguments: str, port: int | None = None, module: str = "server") -> Server:
+    """The product as a user starts it, on the small model; ready when this returns. `module`: what
+    starts it, where it is to have a fault."""
     port = port or free_port()
-    command = [sys.executable, "-m", "server", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", module, "serve", "--port", str(port)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("STENTOR_")}
     jobs = Path(tempfile.gettempdir()) / f"stentor-tests-{os.getpid()}-{port}"
     environment["STENTOR_JOBS__FOLDER"] = str(jobs)  # made when there is a job

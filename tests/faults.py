@@ -1,5 +1,6 @@
 """Doubles that inject faults into a real backend. Nothing here pretends to be the product."""
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import Any
 from batch.backends.base import Backend, Task
 from batch.models import load
 from batch.options import ModelOptions
-from streaming.events import Decode, Hypothesis, Word
+from streaming.events import Decode, Hypothesis, Kind, Word
 
 NANO = Path(__file__).parent / "models" / "nano"
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -39,6 +40,9 @@ class Fault:
     def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
         return self.backend.decode(batch)
 
+    def close(self) -> None:
+        self.backend.close()
+
 
 class Poisoned(Fault):
     """Raises whenever a batch holds a request of one stream."""
@@ -64,6 +68,22 @@ class Held(Fault):
     def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
         assert self.released.wait(30)
         self.sizes.append(len(batch))
+        return self.backend.decode(batch)
+
+
+class Hanging(Fault):
+    """The first `calls` of the `kinds` do not return until they are released."""
+
+    def __init__(self, backend: Backend, calls: float = math.inf) -> None:
+        super().__init__(backend)
+        self.calls = calls
+        self.kinds = frozenset(Kind)
+        self.released = threading.Event()
+
+    def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
+        if self.calls and any(task.decode.kind in self.kinds for task in batch):
+            self.calls -= 1
+            self.released.wait()
         return self.backend.decode(batch)
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from batch import hindrance
+from batch import underway
 from batch.backends.whisper import WhisperBackend
 from batch.engine import Engine
 from batch.job import Job, Jobs
@@ -60,10 +60,10 @@ async def test_jobs_of_a_model_that_hangs_wait_until_it_answers(
     speech: list[Recording],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hindrance, "STALLED_SECONDS", 0.2)
-    monkeypatch.setattr(hindrance, "HUNG_SECONDS", 1.5)
+    monkeypatch.setattr(underway, "STALLED_SECONDS", 0.2)
     held = Held(backend)
-    async with Engine(held, UNREFUSING) as engine, open_door(engine, options) as door:
+    brief = UNREFUSING.model_copy(update={"call_seconds_max": 1.5})
+    async with Engine(held, brief) as engine, open_door(engine, options) as door:
         jobs = await door.open()
         job = await submit(jobs, speech[0])
 
@@ -77,7 +77,7 @@ async def test_jobs_of_a_model_that_hangs_wait_until_it_answers(
         await until(is_held)
         await until(is_back)
         # From here on nothing is late: a machine may be busy.
-        monkeypatch.setattr(hindrance, "HUNG_SECONDS", 1800.0)
+        engine.running.seconds_max = 1800.0
         held.released.set()
         ended = await jobs.wait(job, ENDED_SECONDS_MAX)
         assert ended is not None

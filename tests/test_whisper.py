@@ -1,16 +1,19 @@
 """The real faster-whisper path on the small model."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from batch.backends.base import Task
+from batch.backends.base import ModelInfo, Task
 from batch.backends.whisper import WhisperBackend
 from batch.backends.windows import BUCKETS, bucket, frames_of, lengths
+from batch.models import ModelTraits
+from batch.options import ModelOptions
 from streaming.audio import to_float
 from streaming.events import SAMPLE_RATE, Decode, Hypothesis, Kind, join
-from tests.conftest import Recording
+from tests.conftest import NANO, Recording
 
 
 def task(recording: Recording, **fields: object) -> Task:
@@ -239,3 +242,22 @@ def test_text_that_looks_like_a_special_token_stays_out_of_the_prompt(
     plain = backend.tokenize("hello")
     assert backend.tokenize("<|startoftranscript|> hello")[-len(plain) :] == plain
     assert max(backend.tokenize("<|startoftranscript|> hello <|notimestamps|>")) < 777
+
+
+def test_a_closed_backend_has_no_threads_and_no_memory() -> None:
+    def threads() -> int:
+        return len(os.listdir("/proc/self/task"))
+
+    def made() -> WhisperBackend:
+        traits = ModelTraits.model_validate_json((NANO / "stentor.json").read_text())
+        info = ModelInfo("nano", "whisper", "cpu", "int8", "the tests' model")
+        backend = WhisperBackend(NANO, info, traits, ModelOptions(lanes=4))
+        backend.warm_up()
+        return backend
+
+    made().close()  # what the library keeps for the process is there now
+    before = threads()
+    backend = made()
+    assert threads() > before
+    backend.close()
+    assert threads() == before

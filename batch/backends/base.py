@@ -95,6 +95,10 @@ class Backend(Protocol):
     def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
         """One hypothesis a task, in order. Raises whatever the library raises."""
 
+    def close(self) -> None:
+        """Nothing is asked of it any more: its threads end, and the device's memory is free. Called
+        by whoever made it."""
+
 
 @runtime_checkable
 class Joining(Protocol):

@@ -56,6 +56,9 @@ class PocketSphinxBackend:
     def forget(self, stream: int) -> None:
         """Nothing is kept."""
 
+    def close(self) -> None:
+        """It has no threads, and goes with its object."""
+
     def tokenize(self, text: str) -> tuple[int, ...]:
         return ()
 

@@ -85,7 +85,7 @@ class TorchWhisperBackend:
         self.cost = RequestCost(alone, 1 - min(max(own, 0.0), 1.0))
 
     def close(self) -> None:
-        """Let go of the devices; for a process that goes on without it."""
+        """What is not answered never will be."""
         for runner in self.replicas:
             runner.close()
 

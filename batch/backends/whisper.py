@@ -158,6 +158,11 @@ class WhisperBackend:
     def _beams(self, decode: Decode) -> int:
         return 1 if decode.kind is Kind.PARTIAL or decode.temperature else self.beam_size
 
+    def close(self) -> None:
+        # CTranslate2's threads end with the last reference to its model.
+        self.model, self.free = None, SimpleQueue()
+        self.replicas.clear()
+
     def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
         replica = self.free.get()
         out: list[Hypothesis] = []
