@@ -83,17 +83,19 @@ def load(options: ModelOptions) -> Backend:
 def loaded_apart(options: ModelOptions, *, at_once: bool = False) -> Iterator[Backend]:
     """As `load`, but the lanes of a small model on a CPU are processes, if there are several, begun
     when there is enough to do, or `at_once`; they are gone when this is left."""
+    with closing(_loaded_apart(options, at_once=at_once)) as backend:
+        yield backend
+
+
+def _loaded_apart(options: ModelOptions, *, at_once: bool) -> Backend:
     if options.lanes < 2 or DOTTED.fullmatch(options.name):
-        yield load(options)
-        return
+        return load(options)
     resolved = resolve(options)
     folder, info = resolved.folder, resolved.info
     if folder is None or (info.backend, info.device) != ("whisper", "cpu") or _is_large(folder):
-        yield load(options)
-        return
+        return load(options)
     recipe = _recipe(folder, info, options.model_copy(update={"lanes": 1}))
-    with closing(Processes(recipe, options.lanes, at_once=at_once)) as backend:
-        yield backend
+    return Processes(recipe, options.lanes, at_once=at_once)
 
 
 def _recipe(folder: Path, info: ModelInfo, options: ModelOptions) -> Recipe:

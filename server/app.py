@@ -81,8 +81,8 @@ SECURITY = (
 def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyring) -> Starlette:
     """The whole server as an ASGI application; the engine lives as long as the application.
 
-    `app.state.jobs` is the JobDoor, to be closed before the engine finishes its streams, and
-    `app.state.call_listener` what answers AudioSocket.
+    `app.state.sessions` and `app.state.jobs` are to be closed before the engine finishes its
+    streams; `app.state.call_listener` is what answers AudioSocket.
     """
     gate = Gate(config.access, keyring, reach_of(config))
     backend = engine.backend
@@ -141,7 +141,7 @@ def create_app(config: Config, engine: Engine, metrics: Metrics, keyring: Keyrin
     ]
     refused = {404: elsewhere.refuse, 405: elsewhere.refuse}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=refused)
-    app.state.jobs = jobs
+    app.state.sessions, app.state.jobs = sessions, jobs
     app.state.call_listener = _call_listener(config, sessions, connect, calls)
     return _guarded(app, gate)
 

@@ -2,9 +2,14 @@
 
 import asyncio
 import logging
+import os
+import signal
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Protocol
 
 import uvicorn
@@ -20,8 +25,8 @@ POLL_SECONDS = 0.1
 
 
 class Work(Protocol):
-    """What is done besides streams. `are_ended`: jobs are not let go of when the server stops, and
-    have the engine until they have ended."""
+    """What is done besides streams that somebody listens to. `are_ended`: it is not let go of when
+    the server stops, and has the engine until it has ended."""
 
     are_ended: bool
 
@@ -29,40 +34,60 @@ class Work(Protocol):
         """Let go of it, or finish it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Where else the application is reached: with TLS, and by AudioSocket."""
+
+    tls: TlsAddress | None = None
+    calls: CallListener | None = None
+
+
 class DrainingServer(uvicorn.Server):
     """On the first signal live streams get their finals and `done`, and files their time; jobs
-    are let go of, to be gone on with by the next start.
+    are let go of, to be gone on with by the next start, and sessions that nobody is connected to.
 
-    Only then does uvicorn stop, which closes every WebSocket at once. A second signal ends it.
-    `tls`: where the same application is reached with TLS as well. `calls`: where AudioSocket is.
+    Only then does uvicorn stop, which closes every WebSocket at once. A second SIGINT ends it.
     """
 
     def __init__(
         self,
         config: uvicorn.Config,
         engine: Engine,
-        jobs: Work,
+        work: Sequence[Work],
         seconds_max: float,
-        tls: TlsAddress | None = None,
-        calls: CallListener | None = None,
+        doors: Doors | None = None,
     ) -> None:
         super().__init__(config)
-        self.tls = tls
-        self.calls = calls
+        self.doors = doors or Doors()
         self.engine = engine
-        self.jobs = jobs
+        self.work = work
         self.seconds_max = seconds_max
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """uvicorn raises a signal again when it has ended. A server that was told to end, and has
+        done so in good order, ends with 0, as it would as the first process of a container."""
+        if sig == signal.SIGTERM:
+            self.should_exit = True
+        else:
+            super().handle_exit(sig, frame)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        super().run(sockets)
+        if self.engine.threads.is_stuck:
+            # The interpreter would wait for that thread for ever.
+            logging.shutdown()
+            os._exit(1)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         what = "TLS"
         try:
-            if self.tls is not None:
-                self.servers.append(await self._listen(self.tls))
-                self.tls.certificate.read_on_hangup()
+            if (tls := self.doors.tls) is not None:
+                self.servers.append(await self._listen(tls))
+                tls.certificate.read_on_hangup()
             what = "AudioSocket"
-            if self.calls is not None:
-                self.servers.append(await self.calls.listen())
+            if self.doors.calls is not None:
+                self.servers.append(await self.doors.calls.listen())
         except OSError as error:
             logger.error("%s: %s", what, error)
             await self.shutdown(sockets)
@@ -105,10 +130,10 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _finish(self) -> None:
-        if self.jobs.are_ended:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.seconds_max):
-                    await self.jobs.close()
-        await asyncio.gather(self.jobs.close(), self.engine.finish(self.seconds_max))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.seconds_max):
+                await asyncio.gather(*(work.close() for work in self.work if work.are_ended))
+        finishing = self.engine.finish(self.seconds_max)
+        await asyncio.gather(*(work.close() for work in self.work), finishing)
         # The streams are done before their last words are sent, and the goodbye after them.
         await asyncio.sleep(POLL_SECONDS)

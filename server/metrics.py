@@ -80,7 +80,8 @@ class Metrics:
             labelnames=["why"],
             registry=self.registry,
         )
-        self.given_up = {why: given_up.labels(why) for why in ("grace", "room")}
+        reasons = ("grace", "room", "shutdown")
+        self.given_up = {why: given_up.labels(why) for why in reasons}
 
     def _count_requests(self) -> None:
         kind: Any = {"labelnames": ["kind"], "registry": self.registry}

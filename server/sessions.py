@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from batch.engine import Engine
 from batch.stream import Stream
@@ -25,6 +25,14 @@ from streaming.errors import TranscriptionError
 logger = logging.getLogger("server.sessions")
 
 REMEMBERED_MAX = 1000  # sessions that have ended, to say why
+
+# Why nobody can come back to a session that waits for it, and what is said to who tries.
+Why = Literal["grace", "room", "shutdown"]
+MESSAGES: Final[dict[Why, str]] = {
+    "grace": "the grace time of {:g} s is over",
+    "room": "it was ended to make room: too many sessions wait for a connection",
+    "shutdown": "the server is shutting down",
+}
 
 End = Callable[[TranscriptionError], None]
 
@@ -97,6 +105,8 @@ class Sessions:
         self.resumable: dict[str, Live] = {}
         self.held: dict[str, Live] = {}  # without a connection, longest waiting first
         self.over: dict[str, str] = {}  # why those ended that ended last
+        self.are_ended = False  # see `server.draining.Work`
+        self.is_closing = False
 
     def open(self, name: str, start: Start, guest: Guest, carrier: Carrier, ends_at: float) -> Live:
         """Raises what a place and `Engine.open` raise."""
@@ -141,6 +151,9 @@ class Sessions:
         """Its connection was lost; it waits for another."""
         assert live.resumption is not None
         live.carrier = None
+        if self.is_closing:
+            self._give_up(live, "shutdown")
+            return
         if live.writer is not None:
             live.writer.cancel()
         if live.resumption.is_done:  # only what was told last may have to be told again
@@ -159,16 +172,19 @@ class Sessions:
         elif len(self.held) > self.limits.resume_sessions_max:
             self._give_up(next(iter(self.held.values())), "room")
 
-    def _give_up(self, live: Live, why: Literal["grace", "room"]) -> None:
+    def _give_up(self, live: Live, why: Why) -> None:
         assert live.resumption is not None
         logger.info("session %s: given up (%s)", live.id, why)
         self.metrics.given_up[why].inc()
-        self.end(
-            live,
-            f"the grace time of {live.resumption.grace_seconds:g} s is over"
-            if why == "grace"
-            else "it was ended to make room: too many sessions wait for a connection",
-        )
+        message = MESSAGES[why].format(live.resumption.grace_seconds)
+        self.end(live, message)
+
+    async def close(self) -> None:
+        """The server stops, and whoever comes back comes to another one: what waits for somebody is
+        given up, and nothing waits from now on."""
+        self.is_closing = True
+        for live in list(self.held.values()):
+            self._give_up(live, "shutdown")
 
     async def take(self, wanted: Resume, guest: Guest, carrier: Carrier) -> Live:
         """The session, for this carrier alone; nobody reads its stream any longer.

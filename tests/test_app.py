@@ -3,14 +3,18 @@
 import asyncio
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 import websockets
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Recording, Server, running_server
+from tests.conftest import NANO, NANO_HF, ROOT, Recording, Server, free_port, running_server
+from tests.wire import connected, soon
 
 
 @pytest.fixture
@@ -100,7 +104,72 @@ async def test_on_sigterm_open_utterances_are_finished_and_new_streams_refused(
         assert [m["type"] for m in rest[-2:]] == ["error", "done"]
         assert rest[-2]["code"] == "going_away"
         assert socket.close_code == 1001
-    assert await asyncio.to_thread(own_server.process.wait, 20) == -signal.SIGTERM
+    assert await asyncio.to_thread(own_server.process.wait, 20) == 0
+
+
+async def test_on_sigterm_nobody_waits_for_those_who_are_not_connected(
+    own_server: Server, speech: list[Recording]
+) -> None:
+    async with connected(own_server.url) as client:
+        await client.start(resumable=True)
+        await client.push(speech[0].pcm)
+        await client.wait_for("speech_started")
+        client.vanish()
+
+    async def is_held() -> bool:
+        async with httpx.AsyncClient(base_url=own_server.url) as http:
+            return "stentor_sessions_held 1.0" in (await http.get("/metrics")).text
+
+    assert await soon(is_held, 5)
+    own_server.process.send_signal(signal.SIGTERM)
+    # The grace time is 30 s, and what is connected may take 20 s.
+    assert await asyncio.to_thread(own_server.process.wait, 12) == 0
+
+
+PROGRAM = """
+import os, signal, sys, threading, time
+import httpx
+from server.__main__ import main
+
+def stop(url):
+    while True:
+        try:
+            if httpx.get(url + "/readyz").status_code == 200:
+                break
+        except httpx.TransportError:
+            time.sleep(0.1)
+    with open(sys.argv[1], "rb") as file:
+        httpx.post(url + "/v1/transcribe", files={"file": file}, timeout=20).raise_for_status()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+stopping = threading.Thread(target=stop, args=["http://127.0.0.1:" + sys.argv[2]])
+stopping.start()
+code = main(["serve", "--port", *sys.argv[2:]])
+stopping.join()
+print(code, [thread.name for thread in threading.enumerate()])
+"""
+
+
+@pytest.mark.parametrize("folder", [NANO, NANO_HF])
+def test_no_thread_is_left_when_it_has_ended(
+    folder: Path, speech: list[Recording], tmp_path: Path
+) -> None:
+    backend = "torch" if folder == NANO_HF else "whisper"
+    flags = ["--model", str(folder), "--backend", backend, "--jobs.folder", str(tmp_path)]
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(speech[0].path), str(free_port()), *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ran.stdout == "0 ['MainThread']\n", ran.stderr
+
+
+def test_on_sigint_it_says_that_it_was_interrupted(own_server: Server) -> None:
+    own_server.process.send_signal(signal.SIGINT)
+    assert own_server.process.wait(20) == 130
 
 
 async def _until(socket: websockets.ClientConnection, kind: str) -> None:

@@ -39,7 +39,7 @@ def serve(config: Config) -> int:
     from batch.models import load
     from server.access.reach import check_reach, keyring_of, reach_of
     from server.app import create_app
-    from server.draining import DrainingServer
+    from server.draining import Doors, DrainingServer
     from server.http import HEAD_BYTES_MAX, BoundedHttp
     from server.memory import bound_arenas
     from server.metrics import Metrics
@@ -83,8 +83,9 @@ def serve(config: Config) -> int:
         timeout_keep_alive=5,
         timeout_graceful_shutdown=config.limits.shutdown_seconds_max,
     )
-    seconds_max = config.limits.shutdown_seconds_max
-    calls = app.state.call_listener if config.audiosocket else None
-    server = DrainingServer(options, engine, app.state.jobs, seconds_max, tls, calls)
+    doors = Doors(tls, app.state.call_listener if config.audiosocket else None)
+    work = app.state.sessions, app.state.jobs
+    server = DrainingServer(options, engine, work, config.limits.shutdown_seconds_max, doors)
     server.run()
+    backend.close()
     return 0 if server.started else 1

@@ -82,7 +82,7 @@ def _serve(config: Config, backend: Backend, parallel: int, folder: Path | None,
         server_header=False,
         timeout_graceful_shutdown=seconds_max,
     )
-    server = DrainingServer(options, engine, jobs, seconds_max)
+    server = DrainingServer(options, engine, [jobs], seconds_max)
     server.run()
     if not server.started:
         raise TranscriptionError(f"{config.host}:{port} cannot be listened on")
