@@ -8,36 +8,43 @@ from pathlib import Path
 
 import pytest
 
+from server.__main__ import main
 from server.access.rates import Rate, Rates
 from tests.conftest import free_port
 
 START_SECONDS_MAX = 10
 
 
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture(scope="module", params=["redis", "rediss"])
+def redis_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Of one of its own, reached plainly or with TLS and an authority of our own."""
     binary = shutil.which("redis-server")
     if binary is None:
         pytest.skip("redis-server is not installed")
     port = free_port()
     folder: Path = tmp_path_factory.mktemp("redis")
-    command = [
-        binary,
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--dir",
-        str(folder),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    settings = {"bind": "127.0.0.1", "save": "", "dir": str(folder), "port": str(port)}
+    query = ""
+    if request.param == "rediss":
+        assert main(["certs", "--folder", str(folder)]) == 0
+        settings |= {
+            "port": "0",
+            "tls-port": str(port),
+            "tls-cert-file": str(folder / "cert.pem"),
+            "tls-key-file": str(folder / "key.pem"),
+            "tls-ca-cert-file": str(folder / "ca.pem"),
+            "tls-auth-clients": "no",
+        }
+        query = f"?ssl_ca_certs={folder / 'ca.pem'}"
+    flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
+    process = subprocess.Popen([binary, *flags], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     deadline = time.monotonic() + START_SECONDS_MAX
     while "Ready to accept connections" not in process.stdout.readline():
         assert time.monotonic() < deadline
-    yield f"redis://127.0.0.1:{port}"
+    yield f"{request.param}://127.0.0.1:{port}{query}"
     process.terminate()
     process.communicate(timeout=10)
 
@@ -66,6 +73,13 @@ async def test_servers_that_share_a_redis_count_together(redis_url: str) -> None
     assert (await taken(one, 2, "key", "a")).is_over
     await one.close()
     await other.close()
+
+
+@pytest.mark.parametrize("redis_url", ["rediss"], indirect=True)
+async def test_a_redis_of_an_authority_that_nobody_knows_is_not_believed(redis_url: str) -> None:
+    rates = Rates(redis_url.partition("?")[0])
+    assert await rates.take(1, "key", "a") is None
+    await rates.close()
 
 
 async def test_where_the_redis_does_not_answer_nobody_is_turned_away() -> None:
