@@ -54,8 +54,7 @@ def _in_kernel(transport: asyncio.WriteTransport) -> int:
         return 0
     connection = transport.get_extra_info("socket")
     try:
-        return int.from_bytes(
-            fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)), "little"
-        )
+        waiting = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(waiting, sys.byteorder)
     except OSError:  # closed
         return 0

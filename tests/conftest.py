@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -30,6 +31,9 @@ NANO_HF = ROOT / "tests" / "models" / "nano-hf"
 SPEECH = ROOT / "tests" / "audio"
 SHARED = ROOT.parent / "shared" / "audio"
 START_SECONDS_MAX = 60
+
+# What a shell starts in the background ignores SIGINT, and so would the programs that are tried.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # What fits on a machine that is busy with other tests is not what most tests are about.
