@@ -244,7 +244,15 @@ def test_assemblyais_errors_are_errors() -> None:
 
 def transcript(kind: str, text: str, *times: tuple[float, float]) -> str:
     """A message of Speechmatics, with words at these times."""
-    results = [{"start_time": start, "end_time": end} for start, end in times]
+    results = [
+        {
+            "type": "word",
+            "start_time": start,
+            "end_time": end,
+            "alternatives": [{"content": word, "confidence": 1.0, "language": "en"}],
+        }
+        for word, (start, end) in zip(text.split(), times, strict=True)
+    ]
     message = {"message": kind, "metadata": {"transcript": text}, "results": results}
     return json.dumps(message)
 
