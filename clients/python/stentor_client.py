@@ -82,6 +82,7 @@ class Options(TypedDict, total=False):
     stable_ms_max: int
     numbers_whole: bool
     volume_min: float
+    word_volumes: bool
     keep_stable: bool
     final_window: Literal["auto", "full", "trimmed"]
     endpointing: dict[str, float]
