@@ -4,7 +4,13 @@ Partials of all speaking streams may fill `load_target` of the decode lanes' tim
 event loop and the VAD take of the same processor. With n streams speaking and a partial costing c
 seconds of a lane, each stream's interval is n·c / (target·lanes): short for a lone speaker,
 stretching smoothly as streams are added, long before a final is late.
+
+`senior_share` of that time is kept for the speakers who have been there longest: as many as it
+carries, one at least, keep a short interval whoever comes after them.
 """
+
+import heapq
+from dataclasses import dataclass
 
 from batch.options import EngineOptions
 
@@ -16,6 +22,15 @@ FULL_RATE = 0.5  # finals of one speaking stream in a second, those made in vain
 FULL_SHARE = 0.25  # of the lanes' time that full windows may take
 SOON = 0.5
 TARGET_MIN = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Paces:
+    """Seconds between two partials of a stream: of the `seniors`, and of everybody else."""
+
+    interval: float
+    seniors: frozenset[int] = frozenset()
+    senior_interval: float = 0.0
 
 
 class Cadence:
@@ -56,9 +71,18 @@ class Cadence:
         leaves the other ones idle, and its streams wait longer."""
         return -(-max(len(self.asked), 1) // self.lanes)
 
-    def interval(self, now: float) -> float:
-        """Seconds between two partials of a stream."""
-        target = max(self.options.load_target - self.front, TARGET_MIN)
-        wanted = self.speaking(now) * self.cost / (target * self.lanes)
+    def paces(self, now: float) -> Paces:
         low, high = self.options.partial_ms_min / 1000, self.options.partial_ms_max / 1000
-        return min(max(wanted, low), high)
+        time = max(self.options.load_target - self.front, TARGET_MIN) * self.lanes
+        streams = self.speaking(now)
+        interval = max(streams * self.cost / time, low)
+        kept = self.options.senior_share * time
+        if interval == low or not kept:
+            return Paces(min(interval, high))
+        count = min(max(int(kept * low / self.cost), 1), streams - 1)
+        senior = max(count * self.cost / kept, low)
+        if not count or senior >= interval:  # everybody is as fast as they would be
+            return Paces(min(interval, high))
+        others = (streams - count) * self.cost / (time - count * self.cost / senior)
+        seniors = frozenset(heapq.nsmallest(count, self.asked))  # numbers only grow
+        return Paces(min(max(others, low), high), seniors, min(senior, high))

@@ -316,7 +316,7 @@ class Engine:
             now = time.monotonic()
             if self.backend.info.device == "cpu":
                 self.cadence.front = self.capacity.front_share
-            self.scheduler.interval = self.cadence.interval(now)
+            self.scheduler.paces = self.cadence.paces(now)
             self.scheduler.soon = self.cadence.soon(self.backend.cost.shared)
             self.scheduler.share = self.cadence.share()
             while len(self.running) < self.backend.lanes:

@@ -9,6 +9,9 @@ in the same order of classes, and then partials that fall due soon. Streams that
 together fall due together, so under load they gather into large batches by themselves. What is
 chosen is shared out over the free lanes.
 
+A few streams are seniors: their interval is shorter. Their hypotheses, as many as the cadence has
+kept time for, go before finals, and into no batch with those of others: they would wait for it.
+
 A stream has at most one partial waiting: a newer one replaces it and keeps its place. A stream
 whose request is being decoded waits, but for one thing: when silence has begun, the hypothesis that
 may become the final does not wait for a partial on another lane. The older answer is then dropped.
@@ -19,6 +22,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 
+from batch.cadence import Paces
 from streaming.events import Decode, Kind
 
 # A pause as short as this is often the middle of a sentence: while others wait, a hypothesis of it
@@ -45,7 +49,7 @@ class Scheduler:
         self.batch_max = batch_max
         self.file_age_seconds_max = file_age_seconds_max
         self.aged_at = -file_age_seconds_max
-        self.interval = 0.0  # seconds between two partials of a stream
+        self.paces = Paces(0.0)
         self.soon = 0.5  # of an interval: a partial due within it joins a batch made up anyhow
         self.share = batch_max  # live requests of a batch, at most, but for finals
         self.finals: deque[Waiting] = deque()
@@ -132,7 +136,11 @@ class Scheduler:
     def _may_join(self, first: Decode, other: Decode) -> bool:
         # A live request does not wait for a file's window to be decoded beside it.
         same_lane = (first.kind is Kind.FILE) == (other.kind is Kind.FILE)
-        return same_lane and self.joins(first, other)
+        same_pace = self._is_senior(first) == self._is_senior(other)
+        return same_lane and same_pace and self.joins(first, other)
+
+    def _is_senior(self, decode: Decode) -> bool:
+        return decode.stream in self.paces.seniors and decode.kind is not Kind.FINAL
 
     def _aged(self, now: float) -> Waiting | None:
         """A file's request that goes first: one that has waited long, one in so long a time."""
@@ -144,16 +152,18 @@ class Scheduler:
     def _in_order(self, now: float, aged: Waiting | None) -> Iterator[Waiting]:
         if aged is not None:
             yield aged
-        yield from self.finals
         due = [(at, w) for at, w in self._hypotheses() if at <= now]
-        yield from (waiting for _, waiting in sorted(due, key=itemgetter(0)))
+        due.sort(key=itemgetter(0))
+        yield from (w for _, w in due if self._is_senior(w.decode))
+        yield from self.finals
+        yield from (w for _, w in due if not self._is_senior(w.decode))
         if not (self.finals or due):  # the lane would idle
             yield from self.early.values()
         yield from (waiting for waiting in self.files if waiting is not aged)
 
     def _soon(self, now: float) -> list[Waiting]:
         """Those whose time has nearly come, the next first."""
-        until = now + self.soon * self.interval
+        until = now + self.soon * self.paces.interval
         soon = [(at, w) for at, w in self._hypotheses() if now < at <= until]
         return [waiting for _, waiting in sorted(soon, key=itemgetter(0))]
 
@@ -165,7 +175,9 @@ class Scheduler:
             yield self._due(stream, waiting), waiting
 
     def _due(self, stream: int, waiting: Waiting) -> float:
-        return self.last.get(stream, 0.0) + min(self.interval, waiting.decode.seconds_max)
+        is_senior = stream in self.paces.seniors
+        interval = self.paces.senior_interval if is_senior else self.paces.interval
+        return self.last.get(stream, 0.0) + min(interval, waiting.decode.seconds_max)
 
     def _take(self, decode: Decode, now: float) -> None:
         match decode.kind:

@@ -54,7 +54,7 @@ class Load:
 async def run_load(server: Server, load: Load, scripts: list[Script]) -> tuple[list[Session], Any]:
     """All clients, from the first start to the last end, and the server's use of the machine."""
     rng = random.Random(load.seed)
-    offsets = [rng.uniform(0, load.stagger_seconds) for _ in scripts]
+    offsets = sorted(rng.uniform(0, load.stagger_seconds) for _ in scripts)
     usage = Usage(server.process) if server.process else None
     watching = asyncio.create_task(usage.watch()) if usage else None
     try:

@@ -131,7 +131,7 @@ class Metrics:
         )
         self.interval = Gauge(
             "stentor_partial_interval_seconds",
-            "Least time between a stream's partials, by load.",
+            "Least time between a stream's partials, by load; the oldest streams may have them sooner.",
             **plain,
         )
 
@@ -139,7 +139,7 @@ class Metrics:
         """Read the gauges that nobody reports."""
         for kind, count in engine.scheduler.waiting().items():
             self.queue[kind].set(count)
-        self.interval.set(engine.scheduler.interval)
+        self.interval.set(engine.scheduler.paces.interval)
         self.left.set(engine.streams_left)
         if self.audio_seconds:
             self.factor.set(self.decode_seconds / self.audio_seconds)

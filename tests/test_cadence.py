@@ -4,14 +4,17 @@ from batch.cadence import Cadence
 from batch.options import EngineOptions
 
 
-def cadence(lanes: int = 2) -> Cadence:
-    return Cadence(EngineOptions(partial_ms_min=64, partial_ms_max=1000, load_target=0.5), lanes)
+def cadence(lanes: int = 2, senior_share: float = 0.0) -> Cadence:
+    options = EngineOptions(
+        partial_ms_min=64, partial_ms_max=1000, load_target=0.5, senior_share=senior_share
+    )
+    return Cadence(options, lanes)
 
 
 def speak(cadence: Cadence, streams: int, now: float) -> float:
     for stream in range(streams):
         cadence.ask(stream, now)
-    return cadence.interval(now)
+    return cadence.paces(now).interval
 
 
 def test_a_lone_speaker_gets_partials_as_often_as_allowed() -> None:
@@ -93,3 +96,56 @@ def test_partials_join_a_batch_earlier_where_it_spares_more_and_no_lane_would_id
     for stream in range(2):
         cadence.ask(stream, 0.0)
     assert cadence.soon(0.4) == 0.5
+
+
+def test_the_oldest_speakers_keep_their_pace_when_others_come() -> None:
+    pace = cadence(senior_share=0.1)
+    pace.ran(0.002, 1)
+    speak(pace, 200, 0.0)
+    paces = pace.paces(0.0)
+    assert paces.seniors == {0, 1, 2}
+    assert paces.senior_interval == 0.064
+    # What the seniors take is taken from the others, and no more is planned than there is.
+    planned = 3 * 0.002 / 0.064 + 197 * 0.002 / paces.interval
+    assert planned == pytest.approx(0.5 * 2)
+    assert 0.4 < paces.interval < 0.45
+
+
+def test_a_senior_whose_hypotheses_are_dear_has_what_is_kept_and_no_more() -> None:
+    pace = cadence(senior_share=0.1)
+    pace.ran(0.020, 1)
+    speak(pace, 40, 0.0)
+    paces = pace.paces(0.0)
+    assert paces.seniors == {0}
+    assert paces.senior_interval == pytest.approx(0.2)
+    assert paces.interval == pytest.approx(39 * 0.02 / 0.9)
+
+
+def test_nobody_is_senior_where_nobody_would_gain_by_it() -> None:
+    pace = cadence(senior_share=0.1)
+    pace.ran(0.010, 1)
+    assert speak(pace, 3, 0.0) == 0.064
+    assert not pace.paces(0.0).seniors
+    pace.ran(0.100, 1)
+    for _ in range(200):
+        pace.ran(0.100, 1)
+    speak(pace, 7, 0.0)
+    assert not pace.paces(0.0).seniors
+
+
+def test_when_a_senior_falls_silent_the_next_oldest_has_its_place() -> None:
+    pace = cadence(senior_share=0.1)
+    pace.ran(0.020, 1)
+    speak(pace, 40, 0.0)
+    for stream in range(1, 40):
+        pace.ask(stream, 2.0)
+    assert pace.paces(2.0).seniors == {1}
+    pace.ask(0, 2.1)
+    assert pace.paces(2.1).seniors == {0}
+
+
+def test_the_share_of_seniors_can_be_none() -> None:
+    pace = cadence(senior_share=0.0)
+    pace.ran(0.002, 1)
+    assert speak(pace, 200, 0.0) == 0.4
+    assert not pace.paces(0.0).seniors

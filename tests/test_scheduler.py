@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+from batch.cadence import Paces
 from batch.scheduler import PAUSE_SECONDS, Scheduler
 from streaming.events import Decode, Kind
 
@@ -102,7 +103,7 @@ def test_a_file_may_have_several_requests_decoded_at_once() -> None:
 
 def test_a_partial_waits_for_its_interval_and_a_final_does_not() -> None:
     queue = scheduler()
-    queue.interval = 0.5
+    queue.paces = Paces(0.5)
     first = request(1)
     queue.add(first, 10.0)
     assert streams(queue, 10.0) == [1]
@@ -157,7 +158,7 @@ def test_nothing_of_a_stream_that_left_is_decoded() -> None:
 
 def test_a_partial_that_falls_due_soon_joins_a_batch_but_does_not_start_one() -> None:
     queue = scheduler()
-    queue.interval = 0.5
+    queue.paces = Paces(0.5)
     queue.last = {1: 9.5, 2: 9.7, 3: 9.9}
     for stream in (1, 2, 3):
         queue.add(request(stream), 9.9)
@@ -168,7 +169,7 @@ def test_a_partial_that_falls_due_soon_joins_a_batch_but_does_not_start_one() ->
 
 def test_the_more_a_batch_spares_the_sooner_partials_join_it() -> None:
     queue = scheduler()
-    queue.interval = 0.5
+    queue.paces = Paces(0.5)
     queue.soon = 0.9
     queue.last = {1: 9.5, 2: 9.7, 3: 9.9, 4: 9.99}
     for stream in (1, 2, 3, 4):
@@ -179,7 +180,7 @@ def test_the_more_a_batch_spares_the_sooner_partials_join_it() -> None:
 
 def test_streams_decoded_together_fall_due_together() -> None:
     queue = scheduler()
-    queue.interval = 0.5
+    queue.paces = Paces(0.5)
     queue.last = {1: 9.5, 2: 9.7}
     for decode in (request(1), request(2)):
         queue.add(decode, 9.9)
@@ -200,7 +201,7 @@ def test_what_waits_is_shared_out_over_the_free_lanes() -> None:
 
 def test_a_short_pause_waits_while_others_do_but_a_longer_one_does_not() -> None:
     queue = scheduler(batch_max=1)
-    queue.interval = 0.5
+    queue.paces = Paces(0.5)
     queue.last = {1: 10.0, 2: 9.0, 3: 9.0}
     queue.add(request(1, Kind.EARLY), 10.1)
     queue.add(request(2), 10.1)
@@ -212,7 +213,7 @@ def test_a_short_pause_waits_while_others_do_but_a_longer_one_does_not() -> None
 
 def test_a_short_pause_is_decoded_at_once_on_a_lane_that_would_idle() -> None:
     queue = scheduler()
-    queue.interval = 0.5
+    queue.paces = Paces(0.5)
     queue.last = {1: 10.0, 2: 10.0}
     queue.add(request(1, Kind.EARLY), 10.1)
     queue.add(request(2), 10.1)
@@ -249,7 +250,7 @@ def test_hypotheses_of_a_batch_are_limited_to_a_lanes_share_and_finals_are_not()
 
 def test_a_partial_without_which_words_would_be_late_does_not_wait_for_the_interval() -> None:
     queue = scheduler()
-    queue.interval = 1.0
+    queue.paces = Paces(1.0)
     for stream, seconds_max in ((1, 0.2), (2, 5.0)):
         queue.add(replace(request(stream), seconds_max=seconds_max), 0)
     assert streams(queue, now=2.0) == [1, 2]
@@ -259,3 +260,21 @@ def test_a_partial_without_which_words_would_be_late_does_not_wait_for_the_inter
     assert queue.wake_at() == 2.2
     assert streams(queue, now=2.19) == []
     assert streams(queue, now=2.2) == [1]
+
+
+def test_hypotheses_of_seniors_come_sooner_before_finals_and_by_themselves() -> None:
+    queue = scheduler()
+    queue.paces = Paces(1.0, frozenset({2}), 0.1)
+    queue.last = {1: 9.0, 2: 9.9, 3: 9.5}
+    for stream in (1, 2, 3):
+        queue.add(request(stream), 10.0)
+    queue.add(request(4, Kind.FINAL), 10.0)
+    assert [streams(queue, 10.0) for _ in range(3)] == [[2], [4, 1, 3], []]
+
+
+def test_the_final_of_a_senior_is_one_of_the_finals() -> None:
+    queue = scheduler()
+    queue.paces = Paces(1.0, frozenset({2}), 0.1)
+    for stream in (1, 2):
+        queue.add(request(stream, Kind.FINAL), 10.0)
+    assert streams(queue, 10.0) == [1, 2]
