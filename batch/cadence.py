@@ -20,7 +20,10 @@ SPEAKING_SECONDS = 1.0  # a stream that asked for a partial this recently is spe
 FULL_SECONDS_MAX = 0.3
 FULL_RATE = 0.5  # finals of one speaking stream in a second, those made in vain included
 FULL_SHARE = 0.25  # of the lanes' time that full windows may take
-SOON = 0.5
+# The answers of a batch come together, so each waits for all: not worth it for less than this.
+SHARED_MIN = 0.2
+# By which parts of an interval a partial may come early, for each part of its cost beyond that.
+SOON_ALONE, SOON_MORE = 2.0, 1.2
 TARGET_MIN = 0.3
 
 
@@ -60,11 +63,12 @@ class Cadence:
         return len(self.asked) * FULL_RATE * full_seconds <= FULL_SHARE * self.lanes
 
     def soon(self, shared: float) -> float:
-        """By which part of an interval a partial may come early to join a batch: the earlier, the
-        larger the part of a request's cost that is spent once for a batch (`shared`), unless there
-        are no more streams than lanes, each of which does best by itself."""
+        """By which part of an interval a partial may come early to join a batch. What comes early
+        is made oftener than it is due, which pays only where a batch spares enough: the part of a
+        request's cost that is spent once for a batch is `shared`. It pays less where there are no
+        more streams than lanes, each of which does best by itself."""
         streams = max(len(self.asked), 1)
-        return SOON + shared * max(1 - self.lanes / streams, 0.0)
+        return max(shared - SHARED_MIN, 0.0) * (SOON_ALONE + SOON_MORE * max(1 - self.lanes / streams, 0.0))
 
     def share(self) -> int:
         """Requests of a batch, at most: a lane's part of the streams. One lane that takes more
