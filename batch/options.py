@@ -65,7 +65,7 @@ class EngineOptions(Options):
     load_target: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Part of the decode lanes' time that partials may fill; on a CPU less what receiving and the
     VAD take of it."""
-    senior_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    senior_share: Annotated[float, Field(ge=0, le=0.5)] = 0.2
     """Part of that time kept for the streams that have been open longest: as many as it carries
     keep the pace of a quiet server when others come. 0 treats all alike."""
     buffer_seconds_max: Annotated[float, Field(ge=5, le=600)] = 60.0
