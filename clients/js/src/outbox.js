@@ -1,12 +1,17 @@
 /** What has been said to the server and may have to be said again: audio and controls, in order. */
 
+import { silenced } from "./samples.js";
+
 export class Outbox {
   #letters = []; // {number, start, end, control, audio}: of a control `start` is `end`
-  #sampleBytes;
+  #encoding;
+  #channels;
+  #sampleBytes; // of one sample of all channels
   #taken = 0; // of this session, the number of the last message the server has
 
-  /** `sampleBytes` are those of one sample of all channels. */
-  constructor(sampleBytes) {
+  constructor({ encoding, channels, sampleBytes }) {
+    this.#encoding = encoding;
+    this.#channels = channels;
     this.#sampleBytes = sampleBytes;
     this.count = 0; // messages of this session
     this.end = 0; // samples of the recording, from its beginning, as are all below
@@ -66,9 +71,10 @@ export class Outbox {
 
   /**
    * Begins another session with what lies after this sample, or after the first that is left.
+   * `answered` says up to which sample a channel needs not be heard again: it is silent there.
    * Returns where it begins.
    */
-  restart(sample) {
+  restart(sample, answered = []) {
     const from = Math.max(sample, this.start);
     const kept = this.#letters.filter(({ control, end }) =>
       // What was configured is part of the new `start`.
@@ -79,10 +85,17 @@ export class Outbox {
     for (const { control, audio, start, end } of kept) {
       const cut = Math.max(0, from - start);
       if (control) this.#add({ start, end, control });
-      else this.#add({ start: start + cut, end, audio: audio.slice(cut * this.#sampleBytes) });
+      else this.#add({ start: start + cut, end, audio: this.#unanswered(audio, start, cut, answered) });
     }
     this.start = this.takenEnd = from;
     return from;
+  }
+
+  /** Audio that begins at `start`, without its first samples and what its channels have told. */
+  #unanswered(audio, start, cut, answered) {
+    const left = audio.slice(cut * this.#sampleBytes);
+    const counts = answered.map((sample) => Math.max(0, sample - start - cut));
+    return silenced(left, this.#encoding, this.#channels, counts);
   }
 }
 

@@ -1,6 +1,6 @@
 /** What sessions are begun with: the fields of `start`, and what was configured since. */
 
-const SAMPLE_BYTES = { pcm_s16le: 2, pcm_f32le: 4, mulaw: 1, alaw: 1 };
+import { SAMPLE_BYTES } from "./samples.js";
 
 export class Start {
   #fields;
@@ -11,6 +11,7 @@ export class Start {
   constructor({ encoding = "pcm_s16le", sample_rate: rate = 16000, channels = 1, ...others }) {
     choose("start.encoding", encoding, SAMPLE_BYTES);
     this.#fields = { resumable: true, ...others, encoding, sample_rate: rate, channels };
+    this.encoding = encoding;
     this.rate = rate;
     this.channels = channels;
     this.sampleBytes = SAMPLE_BYTES[encoding] * channels; // of all channels

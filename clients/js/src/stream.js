@@ -76,8 +76,8 @@ export class Stream {
     this.#WebSocket = WebSocket;
     this.#keepSeconds = keepSeconds;
     this.#start = new Start(start);
-    this.#outbox = new Outbox(this.#start.sampleBytes);
-    this.#settled = new Settled(this.#start.channels);
+    this.#outbox = new Outbox(this.#start);
+    this.#settled = this.#nothingSettled();
     this.#patience = new Patience(backoff, reconnectSeconds);
     this.#finished = new Promise((keep, breakOff) => {
       this.#keep = keep;
@@ -269,14 +269,12 @@ export class Stream {
 
   /** The next connection begins another session. */
   #restart() {
-    const taken = (this.#outbox.takenEnd - this.#base) / this.#rate;
-    const settled = Math.round(this.#settled.seconds(taken) * this.#rate);
-    const wanted = this.#base + Math.max(0, settled);
-    this.#base = this.#outbox.restart(wanted);
+    const at = (seconds) => this.#base + Math.max(0, Math.round(seconds * this.#rate));
+    const wanted = at(this.#settled.seconds);
+    this.#base = this.#outbox.restart(wanted, this.#settled.answered.map(at));
     this.#session = null;
     this.#seq = 0;
     this.#isBegun = this.#isDone = false;
-    this.#settled = new Settled(this.#start.channels);
     this.#timeline.restart(this.#base / this.#rate);
     this.#restarted = {
       at: this.#base / this.#rate,
@@ -286,6 +284,7 @@ export class Stream {
 
   /** It has begun: it says anew what the one before could not finish. */
   #renew() {
+    this.#settled = this.#nothingSettled();
     this.#cutOff.drain();
     if (this.#restarted) this.#listeners.tell("restarted", this.#restarted);
     this.#restarted = null;
@@ -346,7 +345,12 @@ export class Stream {
   #take(messages) {
     this.#outbox.take(messages);
     const taken = (this.#outbox.takenEnd - this.#base) / this.#rate;
-    this.#outbox.release(this.#base + this.#settled.seconds(taken) * this.#rate);
+    this.#settled.take(taken, performance.now() / 1000);
+    this.#outbox.release(this.#base + this.#settled.seconds * this.#rate);
+  }
+
+  #nothingSettled() {
+    return new Settled(this.#start.channels, performance.now() / 1000);
   }
 
   /** To those who listen. */

@@ -221,3 +221,41 @@ test("a dead connection is noticed by who speaks where timers do not come", asyn
   assert.equal(stream.state, "reconnecting");
   stream.close();
 });
+
+/** A server that has forgotten the session, and another. */
+async function startedAnew(wire, stream) {
+  wire.last.tell(fatal("unknown_session"));
+  wire.last.close();
+  const count = wire.sockets.length;
+  await until(() => wire.sockets.length > count && stream.state === "open");
+}
+
+test("what one channel was told of is not told again because another is behind", async () => {
+  const wire = obliging();
+  const { stream, of } = open(wire, { start: { channels: 2 } });
+  await until(() => stream.state === "open");
+  const both = new Int16Array(2 * 16000).map((_, at) => 1 + (at % 2));
+  for (let second = 0; second < 10; second += 1) stream.audio(both);
+  wire.last.tell(
+    { type: "speech_started", channel: 1, at: 3, seq: 1 },
+    { type: "ack", messages: 10, samples: 160000 },
+    { type: "final", utterance: 1, channel: 0, start: 4, end: 8, text: "told", reason: "silence", seq: 2 },
+  );
+  await startedAnew(wire, stream);
+  const again = wire.last.said.flatMap(({ audio }) => (audio ? [...new Int16Array(audio)] : []));
+  const seconds = (value) => again.filter((sample) => sample === value).length / 16000;
+  assert.deepEqual([seconds(1), seconds(2)], [2, 7.3]);
+  assert.equal(of("restarted")[0].at, 2.7);
+  stream.close();
+});
+
+test("a file that is ahead of what the server has heard is sent again from there", async () => {
+  const wire = obliging();
+  const { stream, of } = open(wire);
+  await until(() => stream.state === "open");
+  for (let second = 0; second < 20; second += 1) stream.audio(SECOND);
+  wire.last.tell({ type: "ack", messages: 20, samples: 320000 });
+  await startedAnew(wire, stream);
+  assert.deepEqual(of("restarted"), [{ type: "restarted", at: 0, lost_seconds: 0 }]);
+  stream.close();
+});

@@ -4,11 +4,12 @@ import { test } from "node:test";
 import { Outbox } from "../src/outbox.js";
 
 const frame = (samples, value) => new Int16Array(samples).fill(value).buffer;
+const mono = { encoding: "pcm_s16le", channels: 1, sampleBytes: 2 };
 const values = (letters) => letters.flatMap(({ audio }) => [...new Int16Array(audio)]);
 
 /** Frames of two samples: 1 1, 2 2, 3 3, … */
 function filled(frames) {
-  const outbox = new Outbox(2);
+  const outbox = new Outbox(mono);
   for (let i = 1; i <= frames; i += 1) outbox.audio(frame(2, i));
   return outbox;
 }
@@ -47,7 +48,7 @@ test("another session begins with what is left", () => {
 });
 
 test("controls keep their places in another session, but for what its start says", () => {
-  const outbox = new Outbox(2);
+  const outbox = new Outbox(mono);
   outbox.audio(frame(2, 1));
   outbox.control({ type: "finalize" });
   outbox.audio(frame(2, 2));
@@ -62,7 +63,7 @@ test("controls keep their places in another session, but for what its start says
 });
 
 test("a marker that was answered is not asked again", () => {
-  const outbox = new Outbox(2);
+  const outbox = new Outbox(mono);
   outbox.control({ type: "marker", id: "one" });
   outbox.control({ type: "marker", id: "other" });
   outbox.strike("one");
@@ -70,5 +71,15 @@ test("a marker that was answered is not asked again", () => {
 });
 
 test("half a sample is refused", () => {
-  assert.throws(() => new Outbox(4).audio(new ArrayBuffer(6)), /whole samples of 4 bytes, got 6/);
+  assert.throws(() => new Outbox({ ...mono, channels: 2, sampleBytes: 4 }).audio(new ArrayBuffer(6)), /whole samples of 4 bytes, got 6/);
+});
+
+test("a channel is silent in another session where it has been answered", () => {
+  const outbox = new Outbox({ encoding: "mulaw", channels: 2, sampleBytes: 2 });
+  outbox.audio(new Uint8Array([1, 2, 1, 2]));
+  outbox.audio(new Uint8Array([3, 4, 3, 4]));
+  outbox.take(2);
+  assert.equal(outbox.restart(1, [3, 0]), 1);
+  const heard = outbox.untaken.map(({ audio }) => [...new Uint8Array(audio)]);
+  assert.deepEqual(heard, [[255, 2], [255, 4, 3, 4]]);
 });

@@ -43,7 +43,7 @@ test("times and utterances are counted on from session to session", () => {
 });
 
 test("audio is kept as it was, whatever its owner does with it", () => {
-  const outbox = new Outbox(2);
+  const outbox = new Outbox({ encoding: "pcm_s16le", channels: 1, sampleBytes: 2 });
   const samples = new Int16Array([1, 2]);
   outbox.audio(samples.buffer);
   outbox.audio(samples.subarray(1));
@@ -56,7 +56,7 @@ test("audio is kept as it was, whatever its owner does with it", () => {
 
 test("what is no audio is refused", () => {
   for (const wrong of ["text", [1, 2], undefined]) {
-    assert.throws(() => new Outbox(2).audio(wrong), /must be an ArrayBuffer or a typed array/);
+    assert.throws(() => new Outbox({ encoding: "pcm_s16le", channels: 1, sampleBytes: 2 }).audio(wrong), /must be an ArrayBuffer or a typed array/);
   }
 });
 
