@@ -64,6 +64,11 @@ export class Outbox {
     if (at >= 0) this.#letters.splice(at, 1);
   }
 
+  /** The number after that of the last message that the server has. */
+  get next() {
+    return this.#taken + 1;
+  }
+
   /** What this session still has to be sent. */
   get untaken() {
     return this.#letters.filter(({ number }) => number > this.#taken);
@@ -76,15 +81,17 @@ export class Outbox {
    */
   restart(sample, answered = []) {
     const from = Math.max(sample, this.start);
-    const kept = this.#letters.filter(({ control, end }) =>
-      // What was configured is part of the new `start`.
-      control ? control.type !== "configure" && end >= from : end > from,
-    );
+    const kept = this.#letters.filter(({ number, control, end }) => {
+      if (!control) return end > from;
+      // What was configured and taken is part of the new `start`.
+      return control.type === "configure" ? number > this.#taken : end >= from;
+    });
     this.#letters = [];
     this.count = this.#taken = 0;
-    for (const { control, audio, start, end } of kept) {
+    for (const letter of kept) {
+      const { control, audio, start, end } = letter;
       const cut = Math.max(0, from - start);
-      if (control) this.#add({ start, end, control });
+      if (control) this.#add(letter);
       else this.#add({ start: start + cut, end, audio: this.#unanswered(audio, start, cut, answered) });
     }
     this.start = this.takenEnd = from;

@@ -2,10 +2,11 @@
 
 import { SAMPLE_BYTES } from "./samples.js";
 
+const ASKED_MAX = 100;
+
 export class Start {
   #fields;
-  #configured = {}; // last
-  #before = {}; // all fields, before that
+  #asked = []; // letters of `configure` that the server may still refuse
 
   /** Throws a RangeError for an encoding that it does not know. */
   constructor({ encoding = "pcm_s16le", sample_rate: rate = 16000, channels = 1, ...others }) {
@@ -21,18 +22,32 @@ export class Start {
     return { type: "start", ...this.#fields };
   }
 
-  configure(fields) {
-    this.#before = this.#fields;
-    this.#configured = fields;
-    this.#fields = { ...this.#fields, ...fields };
-    if (!fields.endpointing) return;
-    this.#fields.endpointing = { ...this.#before.endpointing, ...fields.endpointing };
+  configure(letter) {
+    this.#asked.push(letter);
+    if (this.#asked.length > ASKED_MAX) this.#grant(this.#asked.shift());
   }
 
-  /** The server does not take this field, as "endpointing.silence_ms": it took nothing of all. */
+  /** What was asked for before this message is not refused any more. */
+  settle(number) {
+    while (this.#asked[0]?.number < number) this.#grant(this.#asked.shift());
+  }
+
+  /**
+   * The server does not take this field, as "endpointing.silence_ms": it took nothing of all that was
+   * asked for with it. Which that was it does not say, where it was asked for twice: the last.
+   */
   refuse(field) {
     const [name] = (field ?? "").split(".");
-    if (Object.hasOwn(this.#configured, name)) this.#fields = this.#before;
+    const at = this.#asked.findLastIndex(({ control: { type, ...fields } }) =>
+      Object.hasOwn(fields, name),
+    );
+    if (at >= 0) this.#asked.splice(at, 1);
+  }
+
+  #grant({ control: { type, ...fields } }) {
+    const endpointing = { ...this.#fields.endpointing, ...fields.endpointing };
+    this.#fields = { ...this.#fields, ...fields };
+    if (fields.endpointing) this.#fields.endpointing = endpointing;
   }
 }
 

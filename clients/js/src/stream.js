@@ -131,8 +131,8 @@ export class Stream {
 
   /** Options from now on, as the protocol's `configure`. */
   configure(fields) {
-    this.#start.configure(fields);
-    this.#say({ type: "configure", ...fields });
+    const letter = this.#say({ ...fields, type: "configure" });
+    if (letter) this.#start.configure(letter);
   }
 
   /** Ends the open utterance. */
@@ -177,7 +177,10 @@ export class Stream {
   }
 
   #say(message) {
-    if (!this.#isEnding) this.#post(this.#outbox.control(message));
+    if (this.#isEnding) return null;
+    const letter = this.#outbox.control(message);
+    this.#post(letter);
+    return letter;
   }
 
   #post({ number, control, audio }) {
@@ -271,6 +274,7 @@ export class Stream {
   #restart() {
     const at = (seconds) => this.#base + Math.max(0, Math.round(seconds * this.#rate));
     const wanted = at(this.#settled.seconds);
+    this.#start.settle(this.#outbox.next);
     this.#base = this.#outbox.restart(wanted, this.#settled.answered.map(at));
     this.#session = null;
     this.#seq = 0;
@@ -318,6 +322,7 @@ export class Stream {
         break;
       case "ack":
         this.#take(event.messages);
+        this.#start.settle(event.messages);
         break;
       case "marker":
         this.#outbox.strike(event.id);

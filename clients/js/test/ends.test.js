@@ -31,6 +31,14 @@ function obliging() {
   });
 }
 
+/** A server that has forgotten the session, and another. */
+async function startedAnew(wire, stream) {
+  wire.last.tell(fatal("unknown_session"));
+  wire.last.close();
+  const count = wire.sockets.length;
+  await until(() => wire.sockets.length > count && stream.state === "open");
+}
+
 /** Two seconds are spoken when the server is told to stop, in an utterance that began after one. */
 async function goingAway(wire) {
   const heard = open(wire, { start: { language: "en" }, reconnectSeconds: 0.3 });
@@ -118,18 +126,48 @@ test("a session in which nobody speaks any more ends with its time", async () =>
   assert.equal(of("closed")[0].error.code, "timed_out");
 });
 
+const refused = (field) => ({ type: "error", code: "bad_message", message: field, field, fatal: false });
+
 test("what the server does not take is not asked for again", async () => {
   const wire = obliging();
   const { stream } = open(wire, { start: { language: "en" } });
   await until(() => stream.state === "open");
   stream.configure({ partials: false });
-  stream.configure({ task: "sing", prompt: "x" });
-  wire.last.tell({ type: "error", code: "bad_message", message: "task", field: "task", fatal: false });
-  wire.last.tell(fatal("going_away"));
-  wire.last.close();
-  await until(() => wire.sockets.length === 2 && stream.state === "open");
-  const [{ language, partials, task, prompt }] = wire.last.said;
-  assert.deepEqual([language, partials, task, prompt], ["en", false, undefined, undefined]);
+  stream.configure({ task: "sing", keep_stable: false });
+  stream.configure({ prompt: 5 });
+  stream.configure({ endpointing: { silence_ms: 900 } });
+  wire.last.tell(refused("task"), refused("prompt"), { type: "ack", messages: 4, samples: 0 });
+  await startedAnew(wire, stream);
+  const [start, ...more] = wire.last.said;
+  const { type, resumable, encoding, sample_rate: rate, channels, ...options } = start;
+  assert.deepEqual(options, { language: "en", partials: false, endpointing: { silence_ms: 900 } });
+  assert.deepEqual(more, []);
+  stream.close();
+});
+
+test("what is configured before a session has begun is not part of its start", async () => {
+  const wire = obliging();
+  const { stream, of } = open(wire);
+  stream.configure({ prompt: 5 });
+  await until(() => stream.state === "open");
+  wire.last.tell(refused("prompt"));
+  assert.deepEqual(wire.last.said.map(({ type, prompt }) => [type, prompt]), [["start", undefined], ["configure", 5]]);
+  assert.equal(of("error").length, 1);
+  assert.equal(stream.state, "open");
+  stream.close();
+});
+
+test("what was configured and not taken is asked of another session", async () => {
+  const wire = obliging();
+  const { stream } = open(wire);
+  await until(() => stream.state === "open");
+  stream.configure({ language: "en" });
+  await startedAnew(wire, stream);
+  const said = () => wire.last.said.map(({ type, language }) => [type, language]);
+  assert.deepEqual(said(), [["start", undefined], ["configure", "en"]]);
+  wire.last.tell({ type: "ack", messages: 1, samples: 0 });
+  await startedAnew(wire, stream);
+  assert.deepEqual(said(), [["start", "en"]]);
   stream.close();
 });
 
@@ -221,14 +259,6 @@ test("a dead connection is noticed by who speaks where timers do not come", asyn
   assert.equal(stream.state, "reconnecting");
   stream.close();
 });
-
-/** A server that has forgotten the session, and another. */
-async function startedAnew(wire, stream) {
-  wire.last.tell(fatal("unknown_session"));
-  wire.last.close();
-  const count = wire.sockets.length;
-  await until(() => wire.sockets.length > count && stream.state === "open");
-}
 
 test("what one channel was told of is not told again because another is behind", async () => {
   const wire = obliging();
