@@ -1,24 +1,47 @@
 /**
  * What a server tells of speech that it could not hear to its end: the final, and the markers after
- * it. Another session says it whole; only where there is none it is told.
+ * it. Another session says it whole; only where none does it is told.
  */
+
+const SHORTER_SECONDS = 1; // that a whole utterance may end before one with the silence after it
 
 export class CutOff {
   #events = [];
+  #isOfSession = false; // the present one
 
   /** Whether it is such an event, and kept. */
-  keeps(event) {
-    const isFinal = event.type === "final" && event.reason === "cut_off";
-    return isFinal || (event.type === "marker" && this.#events.length > 0);
+  keeps({ type, reason }) {
+    if (type === "marker") return this.#isOfSession;
+    return type === "final" && reason === "cut_off";
   }
 
   keep(event) {
+    this.#isOfSession = true;
+    const isShorter = ({ channel, end }) => channel === event.channel && end > event.end;
+    if (event.type === "final") {
+      if (this.#events.some(isShorter)) return; // than what another session could hear of it
+      this.cover(event);
+    }
     this.#events.push(event);
   }
 
-  /** What was kept, for the last time. */
-  drain() {
-    const events = this.#events;
+  /** Another session has begun. */
+  restart() {
+    this.#isOfSession = false;
+  }
+
+  /** What another session says. */
+  cover({ type, channel, end, id }) {
+    const isCovered = (kept) =>
+      type === "final"
+        ? kept.channel === channel && kept.end < end + SHORTER_SECONDS
+        : type === "marker" && kept.id === id;
+    this.#events = this.#events.filter((kept) => !isCovered(kept));
+  }
+
+  /** A session has told all of the recording, or there is no other. Returns what is to be told. */
+  end(isWhole) {
+    const events = isWhole && !this.#isOfSession ? [] : this.#events;
     this.#events = [];
     return events;
   }

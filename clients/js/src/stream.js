@@ -154,7 +154,7 @@ export class Stream {
 
   /** Gives the recording up. */
   close() {
-    this.#cutOff.drain();
+    this.#cutOff.end();
     this.#connection?.close();
     this.#close({ code: 1000, reason: "closed by the page" });
   }
@@ -286,10 +286,10 @@ export class Stream {
     };
   }
 
-  /** It has begun: it says anew what the one before could not finish. */
+  /** It has begun. */
   #renew() {
     this.#settled = this.#nothingSettled();
-    this.#cutOff.drain();
+    this.#cutOff.restart();
     if (this.#restarted) this.#listeners.tell("restarted", this.#restarted);
     this.#restarted = null;
   }
@@ -335,7 +335,7 @@ export class Stream {
         this.#isDone = true;
         // A server that goes away and has heard all of it is not waited for.
         if (this.#error?.code === "going_away" && this.#isAllTaken) this.#error = null;
-        if (!this.#isPassing(this.#error?.code)) this.#tellCutOff();
+        if (!this.#isPassing(this.#error?.code)) this.#tellCutOff(!this.#error);
         break;
       default:
         this.#settled.note(event);
@@ -343,8 +343,8 @@ export class Stream {
     this.#tell(event);
   }
 
-  #tellCutOff() {
-    for (const event of this.#cutOff.drain()) this.#listeners.tell(event.type, event);
+  #tellCutOff(isWhole = false) {
+    for (const event of this.#cutOff.end(isWhole)) this.#listeners.tell(event.type, event);
   }
 
   #take(messages) {
@@ -364,6 +364,7 @@ export class Stream {
     const isMendable = event.type === "error" && this.#opened && this.#isPassing(event.code);
     if (isMendable || (event.type === "done" && this.#isPassing(this.#error?.code))) return;
     const told = this.#counted(event);
+    this.#cutOff.cover(told);
     if (told.type === "done" && !this.#error) this.#keep(told.account);
     this.#listeners.tell(told.type, told);
   }

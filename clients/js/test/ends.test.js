@@ -73,14 +73,67 @@ test("what was cut off is said whole by the next session", async () => {
 test("what was cut off is told where no other session begins", async () => {
   const wire = obliging();
   const { told, of } = await goingAway(wire);
-  wire.WebSocket.prototype.send = function () {}; // as if nobody heard
-  const { WebSocket } = wire;
-  Object.defineProperty(WebSocket.prototype, "onopen", { set() {}, get: () => function () { this.close(); } });
-  wire.last.close();
+  gone(wire);
   await until(() => of("closed").length);
   assert.deepEqual(told.slice(-4).map(({ type }) => type), ["final", "marker", "state", "closed"]);
   assert.equal(of("final")[0].text, "My phone numb");
   assert.deepEqual(of("restarted"), []);
+});
+
+const final = (text, end, seq, reason = "silence") =>
+  ({ type: "final", utterance: 1, channel: 0, start: 0.3, end, text, reason, seq });
+
+/** No connection is made any more. */
+function gone(wire) {
+  const onopen = { set() {}, get: () => function () { this.close(); } };
+  Object.defineProperty(wire.WebSocket.prototype, "onopen", onopen);
+  wire.last.close();
+}
+
+test("what was cut off is told where the session that would say it dies as well", async () => {
+  const wire = obliging();
+  const { stream, of, told } = await goingAway(wire);
+  wire.last.close();
+  await until(() => wire.sockets.length === 2 && stream.state === "open");
+  gone(wire);
+  await until(() => of("closed").length);
+  assert.deepEqual(told.slice(-4).map(({ type }) => type), ["final", "marker", "state", "closed"]);
+  assert.deepEqual(of("final").map(({ text }) => text), ["My phone numb"]);
+});
+
+test("what was cut off is not told again once another session has said it", async () => {
+  const wire = obliging();
+  const { stream, of } = await goingAway(wire);
+  wire.last.close();
+  await until(() => wire.sockets.length === 2 && stream.state === "open");
+  wire.last.tell(final("My phone number", 1.2, 1), { type: "marker", id: "here", at: 1.3, seq: 2 });
+  gone(wire);
+  await until(() => of("closed").length);
+  assert.deepEqual(of("final").map(({ text }) => text), ["My phone number"]);
+  assert.equal(of("marker").length, 1);
+});
+
+test("what is cut off twice is told once, with all that was heard of it", async () => {
+  const wire = obliging();
+  const { stream, of } = await goingAway(wire);
+  wire.last.close();
+  await until(() => wire.sockets.length === 2 && stream.state === "open");
+  wire.last.tell(final("My", 0.6, 1, "cut_off"), fatal("going_away"), { ...done, seq: 2 });
+  gone(wire);
+  await until(() => of("closed").length);
+  assert.deepEqual(of("final").map(({ text }) => text), ["My phone numb"]);
+});
+
+test("what was cut off is not told where another session has heard it all and no word", async () => {
+  const wire = obliging();
+  const { stream, of } = await goingAway(wire);
+  wire.last.close();
+  await until(() => wire.sockets.length === 2 && stream.state === "open");
+  stream.stop();
+  wire.last.tell({ type: "marker", id: "here", at: 1.3, seq: 1 }, { ...done, seq: 2 });
+  wire.last.close(1000);
+  await until(() => of("closed").length);
+  assert.deepEqual([of("final").length, of("marker").length], [0, 1]);
 });
 
 test("what was cut off comes before the end of a recording that an error ends", async () => {
