@@ -43,6 +43,11 @@ export class Outbox {
     return letter;
   }
 
+  /** Samples that the server is not known to have. */
+  get ahead() {
+    return this.end - this.takenEnd;
+  }
+
   /** The server has this session's messages up to that one. */
   take(number) {
     this.#taken = Math.max(this.#taken, number);

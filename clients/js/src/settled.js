@@ -2,20 +2,23 @@
 
 const LEAD_SECONDS = 0.3; // before speech, for those who look for its beginning
 const LATE_SECONDS = 3; // that the beginning of speech may be told after its audio was heard
-const PACE = 2; // that a server hears at least what it has taken, beside that of speech
+const PACE = 2; // of speech, at which a server at least hears what it has
 
 export class Settled {
-  #channels;
-  #heard = 0; // seconds
-  #at;
+  #base;
+  #rate;
+  #channels; // in seconds of the session, as what is heard
+  #heard = 0;
+  #at = performance.now();
 
-  /** `now` is in seconds, as all that follows. */
-  constructor(channels, now) {
+  /** The session begins with the sample `base` of the recording. */
+  constructor({ channels, rate }, base = 0) {
+    this.#base = base;
+    this.#rate = rate;
     this.#channels = Array.from({ length: channels }, () => ({ open: [], until: 0 }));
-    this.#at = now;
   }
 
-  /** In seconds of the session. An utterance is open from its start to its final. */
+  /** An event of the session. An utterance is open from its start to its final. */
   note({ type, channel, at, end }) {
     const place = this.#channels[channel ?? 0];
     if (!place) return;
@@ -25,21 +28,28 @@ export class Settled {
     place.until = Math.max(place.until, end);
   }
 
-  /** Where each channel's last final has ended. */
-  get answered() {
-    return this.#channels.map(({ until }) => until);
-  }
-
-  /** The server has so many seconds: of a file those are many more than it has heard. */
-  take(taken, now) {
-    this.#heard = Math.min(taken, this.#heard + PACE * (now - this.#at));
+  /** The server has what lies before this sample: of a file that is far more than it has heard. */
+  take(sample) {
+    const now = performance.now();
+    const heard = this.#heard + (PACE * (now - this.#at)) / 1000;
+    this.#heard = Math.min((sample - this.#base) / this.#rate, heard);
     this.#at = now;
   }
 
-  get seconds() {
+  /** What lies before this sample of the recording is settled. */
+  get sample() {
     const each = this.#channels.map(({ open, until }) =>
       Math.max(until, open.length ? Math.min(...open) - LEAD_SECONDS : this.#heard - LATE_SECONDS),
     );
-    return Math.min(...each);
+    return this.#place(Math.min(...each));
+  }
+
+  /** Up to which sample of the recording each channel's finals go. */
+  get answered() {
+    return this.#channels.map(({ until }) => this.#place(until));
+  }
+
+  #place(seconds) {
+    return this.#base + Math.max(0, Math.round(seconds * this.#rate));
   }
 }

@@ -21,6 +21,7 @@ import { Timeline } from "./timeline.js";
 import { inTime } from "./token.js";
 
 const ROOM_SECONDS = 20; // of audio that a file is ahead of the server
+const ROOM_PART = 0.5; // of what may be kept
 const ROOM_BYTES = 1 << 18;
 const ROOM_MS = 20;
 const ACKS_MISSED_MAX = 5;
@@ -49,7 +50,6 @@ export class Stream {
   #isBegun = false;
   #seq = 0;
   #settled;
-  #base = 0; // samples of the recording before it
   #restarted = null; // what is told once it has begun
   // Of the connection
   #connection = null;
@@ -77,7 +77,7 @@ export class Stream {
     this.#keepSeconds = keepSeconds;
     this.#start = new Start(start);
     this.#outbox = new Outbox(this.#start);
-    this.#settled = this.#nothingSettled();
+    this.#settled = new Settled(this.#start);
     this.#patience = new Patience(backoff, reconnectSeconds);
     this.#finished = new Promise((keep, breakOff) => {
       this.#keep = keep;
@@ -93,20 +93,16 @@ export class Stream {
     return this.#state;
   }
 
-  get #rate() {
-    return this.#start.rate;
-  }
-
   /** Seconds of audio so far. */
   get seconds() {
-    return this.#outbox.end / this.#rate;
+    return this.#outbox.end / this.#start.rate;
   }
 
   /** Seconds of audio that the server is not known to have, beyond those it has not yet told of. */
   get waitingSeconds() {
-    const untold = (this.#outbox.end - this.#outbox.takenEnd) / this.#rate;
+    const untold = this.#outbox.ahead / this.#start.rate;
     if (!this.#isAccepted) return untold;
-    if (!this.#session) return this.#connection.waitingBytes / this.#start.sampleBytes / this.#rate;
+    if (!this.#session) return this.#connection.waitingBytes / this.#start.sampleBytes / this.#start.rate;
     return Math.max(0, untold - this.#session.ackSeconds);
   }
 
@@ -162,8 +158,9 @@ export class Stream {
   /** Promises that there is room for more of what need not be sent at the pace of speech. */
   async room() {
     while (this.#state !== "closed") {
-      const bytes = this.#connection?.waitingBytes ?? 0;
-      if (this.waitingSeconds < ROOM_SECONDS && bytes < ROOM_BYTES) return;
+      const isNear = this.waitingSeconds < ROOM_SECONDS;
+      const isKept = this.#outbox.ahead < ROOM_PART * this.#keepSeconds * this.#start.rate;
+      if (isNear && isKept && (this.#connection?.waitingBytes ?? 0) < ROOM_BYTES) return;
       await new Promise((resolve) => setTimeout(resolve, ROOM_MS));
     }
   }
@@ -191,7 +188,7 @@ export class Stream {
   }
 
   #bound() {
-    const oldest = this.#outbox.end - this.#keepSeconds * this.#rate;
+    const oldest = this.#outbox.end - this.#keepSeconds * this.#start.rate;
     if (this.#outbox.takenEnd < oldest) {
       const message = `${this.#keepSeconds} s of audio wait to be sent, and no more are kept`;
       this.#fail({ code: "network", message });
@@ -272,23 +269,19 @@ export class Stream {
 
   /** The next connection begins another session. */
   #restart() {
-    const at = (seconds) => this.#base + Math.max(0, Math.round(seconds * this.#rate));
-    const wanted = at(this.#settled.seconds);
+    const { sample: wanted, answered } = this.#settled;
     this.#start.settle(this.#outbox.next);
-    this.#base = this.#outbox.restart(wanted, this.#settled.answered.map(at));
+    const base = this.#outbox.restart(wanted, answered);
     this.#session = null;
     this.#seq = 0;
     this.#isBegun = this.#isDone = false;
-    this.#timeline.restart(this.#base / this.#rate);
-    this.#restarted = {
-      at: this.#base / this.#rate,
-      lost_seconds: (this.#base - wanted) / this.#rate,
-    };
+    this.#timeline.restart(base / this.#start.rate);
+    this.#restarted = { at: base / this.#start.rate, lost_seconds: (base - wanted) / this.#start.rate };
   }
 
   /** It has begun. */
   #renew() {
-    this.#settled = this.#nothingSettled();
+    this.#settled = new Settled(this.#start, this.#outbox.takenEnd);
     this.#cutOff.restart();
     if (this.#restarted) this.#listeners.tell("restarted", this.#restarted);
     this.#restarted = null;
@@ -349,13 +342,8 @@ export class Stream {
 
   #take(messages) {
     this.#outbox.take(messages);
-    const taken = (this.#outbox.takenEnd - this.#base) / this.#rate;
-    this.#settled.take(taken, performance.now() / 1000);
-    this.#outbox.release(this.#base + this.#settled.seconds * this.#rate);
-  }
-
-  #nothingSettled() {
-    return new Settled(this.#start.channels, performance.now() / 1000);
+    this.#settled.take(this.#outbox.takenEnd);
+    this.#outbox.release(this.#settled.sample);
   }
 
   /** To those who listen. */

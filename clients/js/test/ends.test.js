@@ -265,6 +265,21 @@ test("a file whose stream breaks off is not said to have been sent", async () =>
   assert.ok(parts.at(-1) < 1);
 });
 
+test("a file waits for a server that tells of it late, however little is kept", async (t) => {
+  let messages = 0;
+  const wire = new Wire(({ type }, socket) => {
+    if (type === "start") socket.tell(ready());
+    else messages += 1;
+    if (type === "stop") socket.tell({ ...done, seq: 1 });
+    if (type === "stop") socket.close(1000);
+  });
+  const { stream } = open(wire, { keepSeconds: 4 });
+  const telling = setInterval(() => wire.last.tell({ type: "ack", messages, samples: null }), 30);
+  t.after(() => clearInterval(telling));
+  await sendFile(stream, { pcm: new Int16Array(40 * 16000), sampleRate: 16000 });
+  assert.equal(stream.seconds, 40);
+});
+
 test("an address that browsers refuse is said to be the reason", async () => {
   class Refusing {
     constructor() {

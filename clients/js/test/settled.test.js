@@ -3,66 +3,70 @@ import { test } from "node:test";
 
 import { Settled } from "../src/settled.js";
 
-/** A session that has run for as many seconds as are taken. */
-function spoken(seconds, channels = 1) {
-  const settled = new Settled(channels, 0);
-  settled.take(seconds, seconds);
-  return settled;
-}
-
+const RATE = 10;
 const started = (at, channel = 0) => ({ type: "speech_started", channel, at });
 const final = (end, channel = 0) => ({ type: "final", channel, end });
 
-test("silence is settled, but for what may still be told to be speech", () => {
-  assert.equal(spoken(10).seconds, 7);
+/** A session, and what says that so many seconds have been taken, so many after its beginning. */
+function begun(t, channels = 1, base = 0) {
+  let now = 0;
+  t.mock.method(performance, "now", () => now);
+  const settled = new Settled({ channels, rate: RATE }, base);
+  const take = (seconds, at = seconds) => {
+    now = 1000 * at;
+    settled.take(base + seconds * RATE);
+  };
+  return { settled, take };
+}
+
+test("silence is settled, but for what may still be told to be speech", (t) => {
+  const { settled, take } = begun(t);
+  take(10);
+  assert.equal(settled.sample, 70);
 });
 
-test("what a server has of a file it need not have heard", () => {
-  const settled = new Settled(1, 0);
-  settled.take(20, 0.5);
-  assert.equal(settled.seconds, 0);
-  settled.take(20, 5);
-  assert.equal(settled.seconds, 7);
-  settled.take(20, 60);
-  assert.equal(settled.seconds, 17);
+test("what a server has of a file it need not have heard", (t) => {
+  const { settled, take } = begun(t);
+  const heard = [0.5, 5, 60].map((at) => {
+    take(20, at);
+    return settled.sample;
+  });
+  assert.deepEqual(heard, [0, 70, 170]);
 });
 
-test("an utterance is open until its final", () => {
-  const settled = spoken(5.5);
+test("an utterance is open until its final", (t) => {
+  const { settled, take } = begun(t);
   settled.note(started(3));
-  assert.equal(settled.seconds, 2.7);
-  settled.note({ type: "speech_ended", channel: 0, at: 5 });
-  assert.equal(settled.seconds, 2.7);
-  settled.note(final(5));
-  assert.equal(settled.seconds, 5);
+  take(10);
+  assert.equal(settled.sample, 27);
+  settled.note({ type: "speech_ended", channel: 0, at: 9 });
+  assert.equal(settled.sample, 27);
+  settled.note(final(9));
+  assert.equal(settled.sample, 90);
 });
 
-test("an utterance may begin before the final of the one before", () => {
-  const settled = spoken(10);
+test("an utterance may begin before the final of the one before", (t) => {
+  const { settled, take } = begun(t);
   settled.note(started(3));
   settled.note(started(6));
   settled.note(final(5));
-  assert.equal(settled.seconds, 5.7);
+  take(10);
+  assert.equal(settled.sample, 57);
 });
 
-test("a warning does not stand for the final that comes after it", () => {
-  const settled = spoken(10);
+test("a warning does not stand for the final that comes after it", (t) => {
+  const { settled, take } = begun(t);
   settled.note(started(3));
   settled.note({ type: "warning", code: "untranscribed", channel: 0, start: 3, end: 5 });
-  assert.equal(settled.seconds, 2.7);
+  take(20);
+  assert.equal(settled.sample, 27);
 });
 
-test("the channel that is furthest behind counts", () => {
-  const settled = spoken(10, 2);
+test("the channel that is furthest behind counts, and each is answered up to its last final", (t) => {
+  const { settled, take } = begun(t, 2, 1000);
   settled.note(started(3, 1));
   settled.note(final(8, 0));
-  assert.equal(settled.seconds, 2.7);
-});
-
-test("each channel is answered up to the end of its last final", () => {
-  const settled = spoken(10, 2);
-  settled.note(final(8, 0));
-  settled.note(final(4, 1));
-  settled.note(final(6, 1));
-  assert.deepEqual(settled.answered, [8, 6]);
+  take(10);
+  assert.equal(settled.sample, 1027);
+  assert.deepEqual(settled.answered, [1080, 1000]);
 });
