@@ -18,13 +18,9 @@ from clients.python.stentor_client import (
     StentorError,
 )
 from tests.conftest import SPEECH
-from tests.wrong_servers import Talk, answering, wrong_server
+from tests.wrong_servers import Talk, answering, forgotten, sound, taken, to_the_end, wrong_server
 
 BLOCK = bytes(1280)  # 40 ms
-
-
-def sound(seconds: float, value: int = 1) -> bytes:
-    return value.to_bytes(2, "little") * round(16_000 * seconds)
 
 
 async def heard(live: Live) -> list[Event]:
@@ -191,27 +187,27 @@ async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.gather(hearing, return_exceptions=True)
 
 
+async def test_a_server_that_keeps_no_sessions_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stentor_client, "KEPT_BYTES_MAX", 100_000)
+
+    async def script(talk: Talk) -> None:
+        await talk.hear("start")
+        await talk.say("ready", session="s", resume=None)
+        await talk.hear("stop")
+        await talk.say("done", account={})
+        await talk.socket.close()
+
+    async with wrong_server(script) as server, asyncio.timeout(20):
+        live = Live(Source([BLOCK] * 200), Server(server.url))
+        events = await heard(live)
+    assert [event.type for event in events] == ["ready", "done"]
+    assert len(server.talks[0].audio) == 200 * len(BLOCK)
+    assert live.size < 103_000
+
+
 # ---- servers that die
-
-
-async def taken(talk: Talk, count: int) -> None:
-    """Hears so many blocks, and says so."""
-    await talk.ready()
-    await talk.hear("audio", count)
-    await talk.say("ack", messages=len(talk.heard) - 1)
-
-
-async def forgotten(talk: Talk) -> None:
-    await talk.hear("resume")
-    await talk.fail("unknown_session", 4404)
-
-
-async def to_the_end(talk: Talk) -> None:
-    await talk.ready()
-    await talk.hear("stop")
-    await talk.say("ack", messages=len(talk.heard) - 1)
-    await talk.say("done", account={})
-    await talk.socket.close()
 
 
 async def test_what_a_final_has_told_is_not_said_again() -> None:
@@ -307,3 +303,17 @@ async def test_a_server_that_went_away_when_all_was_said_is_not_waited_for() -> 
         events = await heard(Live(Source([BLOCK]), Server(server.url)))
     assert [event.type for event in events] == ["ready", "done"]
     assert len(server.talks) == 1
+
+
+async def test_a_server_that_goes_away_without_sessions_has_not_heard_all_that_was_sent() -> None:
+    async def script(talk: Talk) -> None:
+        await talk.hear("start")
+        await talk.say("ready", session="s", resume=None)
+        await talk.hear("stop")
+        await talk.say("error", code="going_away", message="restart", fatal=True)
+        await talk.say("done", account={})
+        await talk.socket.close(1001)
+
+    async with wrong_server(script, to_the_end) as server:
+        await heard(Live(Source([BLOCK]), Server(server.url)))
+    assert server.talks[1].audio == BLOCK

@@ -90,6 +90,22 @@ async def test_blocks_may_be_longer_than_a_message_and_be_used_again(
     assert events[-1].fields["account"]["received"] == len(block) // 2
 
 
+async def test_blocks_need_not_hold_whole_samples() -> None:
+    async def script(talk: Talk) -> None:
+        await talk.ready()
+        await talk.hear("stop")
+        await talk.say("done", account={})
+        await talk.socket.close()
+
+    pcm = bytes(range(250))
+    blocks = [pcm[:1], pcm[1:7], b"", pcm[7:100], pcm[100:101], pcm[101:]]
+    async with wrong_server(script) as server:
+        await heard(Live(Source(blocks, channels=2), Server(server.url)))
+    said = [message["audio"] for message in server.talks[0].heard if "audio" in message]
+    assert b"".join(said) == pcm[:248]  # half a sample at the end is none
+    assert {len(audio) % 4 for audio in said} == {0}
+
+
 def test_a_stream_that_is_left_leaves_no_thread(server_url: str) -> None:
     for event in stream(wav(SPEECH / "hello.wav"), Server(server_url)):
         if event.type == "partial":

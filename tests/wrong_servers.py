@@ -75,6 +75,33 @@ async def wrong_server(*scripts: Script) -> AsyncIterator[Wrong]:
         yield found
 
 
+# ---- scripts of servers that die
+
+
+def sound(seconds: float, value: int = 1) -> bytes:
+    return value.to_bytes(2, "little") * round(16_000 * seconds)
+
+
+async def taken(talk: Talk, count: int) -> None:
+    """Hears so many blocks, and says so."""
+    await talk.ready()
+    await talk.hear("audio", count)
+    await talk.say("ack", messages=len(talk.heard) - 1)
+
+
+async def forgotten(talk: Talk) -> None:
+    await talk.hear("resume")
+    await talk.fail("unknown_session", 4404)
+
+
+async def to_the_end(talk: Talk) -> None:
+    await talk.ready()
+    await talk.hear("stop")
+    await talk.say("ack", messages=len(talk.heard) - 1)
+    await talk.say("done", account={})
+    await talk.socket.close()
+
+
 @asynccontextmanager
 async def answering(*answers: bytes | None) -> AsyncIterator[list[str]]:
     """An HTTP server that gives these answers, one a connection and the last ever after; None: not

@@ -27,16 +27,7 @@ import sys
 import threading
 import time
 import wave
-from collections import deque
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Iterator,
-)
+from collections import abc, deque
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 from urllib.parse import urlencode, urlsplit
@@ -51,8 +42,10 @@ CONNECT_SECONDS_MAX = 10.0
 ACKS_MISSING_MAX = 5  # then the connection is dead, even if it seems open
 BACKOFF_SECONDS = (0.25, 3.0)  # from, to
 TRIES_MIN = 3
+REFUSED_MESSAGES_MAX = 100  # that are sent before one is refused, where none is acknowledged
 KEPT_BYTES_MAX = 16 << 20  # of messages that the server has not taken, or not answered
 MESSAGE_BYTES = 300  # that a message takes beside its audio
+SHORTER_SECONDS = 1.0  # that a whole utterance may end before one with the silence after it
 BLOCK_SECONDS = 0.04
 WAITING_BLOCKS_MAX = 1500  # of a microphone
 POLL_SECONDS = (0.2, 2.0)  # from, to
@@ -64,7 +57,7 @@ GONE = ("unknown_session", "session_over", "events_gone", "timed_out")
 PASSING = ("overloaded", "going_away", "too_many_streams", "rate_limited", "connection_lost")
 CLOSED_FOR_GOOD = (1002, 1003, 1007, 1008, 1009, 1010)  # the same would be answered alike
 
-Report = Callable[[str, float, float | None], None]  # what is done, how much of how much
+Report = abc.Callable[[str, float, float | None], None]  # what is done, how much of how much
 
 
 class Options(TypedDict, total=False):
@@ -115,7 +108,7 @@ class Server:
 
     url: str = "http://127.0.0.1:8000"
     key: str = dataclasses.field(default="", repr=False)
-    token: Callable[[], str | Awaitable[str]] | None = None
+    token: abc.Callable[[], str | abc.Awaitable[str]] | None = None
     patience_seconds: float = 60.0
 
     def __post_init__(self) -> None:
@@ -136,7 +129,7 @@ class Server:
         return {"authorization": self.key} if self.key else {}
 
     @contextlib.asynccontextmanager
-    async def connected(self) -> AsyncIterator[ClientConnection]:
+    async def connected(self) -> abc.AsyncIterator[ClientConnection]:
         address = "ws" + self.url.rstrip("/").removeprefix("http") + "/v1/stream"
         if self.token is not None:
             token = self.token()
@@ -223,6 +216,13 @@ def _event(fields: dict[str, Any]) -> Event:
     return Event(**_known(Event, fields), words=words, fields=fields)
 
 
+def _tells(event: Event, cut_off: Event) -> bool:
+    """Whether another session says what one could not say to its end."""
+    alike = ("type", "channel") if event.type == "final" else ("type", "id")
+    is_other = any(event.fields.get(name) != cut_off.fields.get(name) for name in alike)
+    return not is_other and event.end > cut_off.end - SHORTER_SECONDS
+
+
 def _known(kind: Any, fields: dict[str, Any]) -> dict[str, Any]:
     """Without fields that are newer than this client. Raises TypeError."""
     types = {field.name: field.type for field in dataclasses.fields(kind)}
@@ -237,18 +237,18 @@ def _known(kind: Any, fields: dict[str, Any]) -> dict[str, Any]:
 class Source:
     """Blocks of audio in one of the server's encodings, of any length; with opus, its packets."""
 
-    blocks: AsyncIterable[bytes] | Iterable[bytes]
+    blocks: abc.AsyncIterable[bytes] | abc.Iterable[bytes]
     sample_rate: int = 16_000
     channels: int = 1
     encoding: str = "pcm_s16le"
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        if isinstance(self.blocks, AsyncIterable):
+    def __aiter__(self) -> abc.AsyncIterator[bytes]:
+        if isinstance(self.blocks, abc.AsyncIterable):
             return aiter(self.blocks)
         return _in_threads(iter(self.blocks))
 
 
-async def _in_threads(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def _in_threads(blocks: abc.Iterator[bytes]) -> abc.AsyncIterator[bytes]:
     """Threads that nobody waits for, also at exit: another block may never come."""
 
     def read(found: concurrent.futures.Future[Any]) -> None:
@@ -279,7 +279,7 @@ def wav(path: str | Path, *, pace: bool = True) -> Source:
     if bits != 16:
         raise ValueError(f"{path}: samples of {bits} bits, 16 are allowed")
 
-    async def blocks() -> AsyncIterator[bytes]:
+    async def blocks() -> abc.AsyncIterator[bytes]:
         with wave.open(str(path), "rb") as file:
             due = time.monotonic()
             while block := file.readframes(round(rate * BLOCK_SECONDS)):
@@ -302,7 +302,7 @@ def microphone(device: str | int | None = None) -> Source:
     except (sounddevice.PortAudioError, ValueError) as error:
         raise OSError(f"no microphone can be opened: {error}") from error
 
-    async def blocks() -> AsyncIterator[bytes]:
+    async def blocks() -> abc.AsyncIterator[bytes]:
         loop, heard = asyncio.get_running_loop(), asyncio.Queue[bytes]()
 
         def hear(block: bytes) -> None:
@@ -314,14 +314,10 @@ def microphone(device: str | int | None = None) -> Source:
         def put(block: Any, frames: int, at: Any, status: Any) -> None:
             loop.call_soon_threadsafe(hear, bytes(block))
 
-        def end() -> None:
-            loop.call_soon_threadsafe(hear, b"")
-
-        options = {"dtype": "int16", "callback": put, "finished_callback": end}
+        options = {"dtype": "int16", "blocksize": round(rate * BLOCK_SECONDS), "callback": put}
+        options["finished_callback"] = lambda: loop.call_soon_threadsafe(hear, b"")
         try:
-            with sounddevice.RawInputStream(
-                rate, round(rate * BLOCK_SECONDS), device, 1, **options
-            ):
+            with sounddevice.RawInputStream(rate, device=device, channels=1, **options):
                 while block := await heard.get():
                     yield block
         except sounddevice.PortAudioError as error:
@@ -340,10 +336,6 @@ class Kept:
     start: int
     end: int
     is_open: bool  # a marker that has not come back
-
-    @property
-    def size(self) -> int:
-        return MESSAGE_BYTES + len(self.packed)
 
 
 class Live:
@@ -364,6 +356,8 @@ class Live:
         self.kept: deque[Kept] = deque()  # the first is number `first` of the session
         self.first, self.sent, self.taken = 1, 0, 0
         self.size = self.samples = 0
+        self.part = b""  # of a sample
+        self.asked: dict[int, dict[str, Any]] = {}  # what may be refused, by its message
         self.is_stopped = False
         self.news, self.room = asyncio.Event(), asyncio.Event()
         # what was heard
@@ -372,7 +366,8 @@ class Live:
         self.seq = 0
         self.answered = dict.fromkeys(range(form.channels), 0)  # samples
         self.begun, self.utterances, self.utterances_before = 0, 0, 0
-        self.cut_off: list[Event] = []  # the end of a session, told only if no other follows
+        self.cut_off: list[Event] = []  # the end of a session, told only if no other tells it
+        self.is_cut_off = False  # this session
         self.is_done = False
         self.error: StentorError | None = None
         self.patience = Patience(self.server.patience_seconds)
@@ -388,7 +383,9 @@ class Live:
         """Waits while the server has not taken what was sent before."""
         if not isinstance(audio, bytes | bytearray | memoryview):
             raise TypeError(f"audio must be bytes, got {type(audio).__name__}")
-        audio = bytes(audio)
+        audio = self.part + bytes(audio)
+        whole = len(audio) - len(audio) % (self.frame_bytes or 1)
+        audio, self.part = audio[:whole], audio[whole:]
         second = self.start["sample_rate"] * self.frame_bytes or max(1, len(audio))
         for at in range(0, len(audio), second):
             self._say("audio", audio=audio[at : at + second])
@@ -398,8 +395,6 @@ class Live:
 
     def configure(self, **options: Unpack[Options]) -> None:
         self._say("configure", **options)
-        endpointing = self.start.get("endpointing", {}) | options.get("endpointing", {})
-        self.start |= options | ({"endpointing": endpointing} if endpointing else {})
 
     def finalize(self) -> None:
         self._say("finalize")
@@ -424,7 +419,16 @@ class Live:
     def _keep(self, kind: str, fields: dict[str, Any], start: int, end: int) -> None:
         packed = msgpack.packb({"type": kind, **fields})
         self.kept.append(Kept(kind, packed, start, end, kind == "marker"))
-        self.size += self.kept[-1].size
+        self.size += MESSAGE_BYTES + len(packed)
+        if kind == "configure":
+            self.asked[self.first + len(self.kept) - 1] = fields
+
+    def _grant(self, before: int) -> None:
+        """What was asked for with messages before that one is refused no more."""
+        for number in [number for number in self.asked if number < before]:
+            options = self.asked.pop(number)
+            endpointing = self.start.get("endpointing", {}) | options.get("endpointing", {})
+            self.start |= options | ({"endpointing": endpointing} if endpointing else {})
 
     async def _feed(self, source: Source) -> None:
         blocks = aiter(source)
@@ -435,7 +439,7 @@ class Live:
                 await self.send(block)
         finally:
             try:
-                if isinstance(blocks, AsyncGenerator):
+                if isinstance(blocks, abc.AsyncGenerator):
                     await blocks.aclose()
             finally:
                 self.stop()  # also when the source fails: what came before is transcribed
@@ -446,12 +450,16 @@ class Live:
                 while self.sent < self.first + len(self.kept) - 1:
                     await socket.send(self.kept[self.sent + 1 - self.first].packed)
                     self.sent += 1
+                    if not self.session:  # nobody will say what has been taken
+                        self.taken = self.sent
+                        self._grant(self.sent - REFUSED_MESSAGES_MAX)
+                        self._forget_answered()
                 self.news.clear()
                 await self.news.wait()
 
     # ---- hearing
 
-    async def __aiter__(self) -> AsyncGenerator[Event, None]:
+    async def __aiter__(self) -> abc.AsyncGenerator[Event, None]:
         feeding = asyncio.create_task(self._feed(self.source)) if self.source else None
         try:
             async with contextlib.aclosing(self._connections()) as events:
@@ -466,7 +474,7 @@ class Live:
                 feeding.cancel()
                 await asyncio.wait([feeding])
 
-    async def _connections(self) -> AsyncGenerator[Event, None]:
+    async def _connections(self) -> abc.AsyncGenerator[Event, None]:
         while True:
             self.error, was_ready = None, False
             why: StentorError = ConnectionLost(f"{self.server.name}: the connection was closed")
@@ -504,12 +512,10 @@ class Live:
             return StentorError("not_stentor", message)
         return ConnectionLost(message)
 
-    async def _converse(self, socket: ClientConnection) -> AsyncGenerator[Event, None]:
+    async def _converse(self, socket: ClientConnection) -> abc.AsyncGenerator[Event, None]:
         """One connection, to its end."""
-        message = self.start
-        if self.session:
-            message = {"type": "resume", **self.session, "seq": self.seq}
-        await socket.send(msgpack.packb(message))
+        resume = {"type": "resume", **self.session, "seq": self.seq}
+        await socket.send(msgpack.packb(resume if self.session else self.start))
         patience: float | None = CONNECT_SECONDS_MAX
         pump: asyncio.Task[None] | None = None
         try:
@@ -539,8 +545,7 @@ class Live:
         match kind := fields["type"]:
             case "ready":
                 kind = "restarted" if self.is_ready else kind
-                self.session, self.cut_off = {}, []
-                self.silence_seconds_max = None
+                self.session, self.silence_seconds_max, self.is_cut_off = {}, None, False
                 if resume := fields["resume"]:
                     self.session = {"session": fields["session"], "token": resume["token"]}
                     self.silence_seconds_max = ACKS_MISSING_MAX * float(resume["ack_seconds"])
@@ -552,6 +557,7 @@ class Live:
                 return Event(kind, fields=fields)
             case "ack":
                 self._take(fields["messages"])
+                self._grant(self.taken)  # not the last one: an answer to it may be on its way
                 return None
         seq = fields.get("seq", 0)
         if 0 < seq <= self.seq:
@@ -560,13 +566,19 @@ class Live:
         if kind == "error" and fields["fatal"]:
             self.error = _error(fields)
             return None
+        if kind == "error":  # nothing was taken of what was asked with it; the last that it can be
+            name = (fields.get("field") or "").partition(".")[0]
+            self.asked.pop(max((n for n in self.asked if name in self.asked[n]), default=0), None)
         self.patience.worked()
         self._shift(fields)
         event = _event(fields)
         if kind == "final":
             self.utterances = max(self.utterances, event.utterance)
-        if fields.get("reason") == "cut_off" or (kind == "marker" and self.cut_off):
-            self.cut_off.append(event)
+        self.cut_off = [kept for kept in self.cut_off if not _tells(event, kept)]
+        if fields.get("reason") == "cut_off" or (kind == "marker" and self.is_cut_off):
+            self.is_cut_off = True
+            if not any(_tells(kept, event) for kept in self.cut_off):
+                self.cut_off.append(event)
             return None
         self._note(event)
         return None if kind == "done" and self.error is not None else event
@@ -581,11 +593,13 @@ class Live:
                     marker.is_open = False
             case "done":
                 self.is_done = True
-                if self.error and self.error.code == "going_away" and not self.cut_off:
+                if self.error and self.error.code == "going_away" and self.session:
                     self._answer_taken()
 
     def _answer_taken(self) -> None:
         """A server that goes away has answered all it has taken. If that is all, it is the end."""
+        if self.is_cut_off:
+            return
         taken = self.taken + 1 - self.first
         end = self.kept[taken - 1].end if taken else 0
         self.answered = {channel: max(end, was) for channel, was in self.answered.items()}
@@ -599,7 +613,6 @@ class Live:
             self.patience.worked()
         self.taken = messages
         self._forget_answered()
-        self.room.set()
 
     def _forget_answered(self) -> None:
         """What the server has is kept until it is answered, within a bound: the server may die."""
@@ -608,25 +621,28 @@ class Live:
             self.size > KEPT_BYTES_MAX
             or (self.kept[0].end <= answered and not self.kept[0].is_open)
         ):
-            self.size -= self.kept.popleft().size
+            self.size -= MESSAGE_BYTES + len(self.kept.popleft().packed)
             self.first += 1
+        self.room.set()
 
     def _forget_session(self) -> None:
         """Another begins where the last final ended; controls that were obeyed are not repeated."""
         answered, taken = min(self.answered.values()), self.taken + 1 - self.first
-        again = [k for n, k in enumerate(self.kept) if k.is_open or n >= taken or k.end > answered]
-        self.kept, self.size = deque(), 0
-        for kept in again:
-            fields = msgpack.unpackb(kept.packed)
-            if kept.kind == "audio":
-                fields["audio"] = self._without_answered(kept, fields["audio"])
-            if kept.kind in ("audio", "finalize", "stop") or kept.is_open:
+        self._grant(self.taken + 1)
+        self.asked.clear()
+        before, self.kept, self.size, self.first = self.kept, deque[Kept](), 0, 1
+        for number, kept in enumerate(before):
+            is_due = number >= taken or (kept.end > answered and kept.kind != "configure")
+            if kept.is_open or (is_due and kept.kind != "marker"):
+                fields = msgpack.unpackb(kept.packed)
+                if kept.kind == "audio":
+                    fields["audio"] = self._without_answered(kept, fields["audio"])
                 self._keep(fields.pop("type"), fields, kept.start, kept.end)
         if self.is_stopped and not (self.kept and self.kept[-1].kind == "stop"):
             self._keep("stop", {}, self.samples, self.samples)
         self.begun = self.kept[0].start if self.kept else self.samples
-        self.session, self.is_done, self.seq = {}, False, 0
-        self.first, self.sent, self.taken = 1, 0, 0
+        self.session, self.is_done = {}, False
+        self.seq = self.sent = self.taken = 0
         self.utterances_before = self.utterances
 
     def _without_answered(self, kept: Kept, audio: bytes) -> bytes:
@@ -652,7 +668,7 @@ class Live:
 
 def stream(
     source: Source, server: Server | None = None, **options: Unpack[Options]
-) -> Iterator[Event]:
+) -> abc.Iterator[Event]:
     """The events of a recording, for programs without an event loop. Raises as `Live` does."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="stentor", daemon=True)

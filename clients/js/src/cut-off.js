@@ -17,11 +17,10 @@ export class CutOff {
 
   keep(event) {
     this.#isOfSession = true;
+    // Than what another session could hear of it.
     const isShorter = ({ channel, end }) => channel === event.channel && end > event.end;
-    if (event.type === "final") {
-      if (this.#events.some(isShorter)) return; // than what another session could hear of it
-      this.cover(event);
-    }
+    if (event.type === "final" && this.#events.some(isShorter)) return;
+    this.cover(event);
     this.#events.push(event);
   }
 

@@ -118,10 +118,12 @@ test("what is cut off twice is told once, with all that was heard of it", async 
   const { stream, of } = await goingAway(wire);
   wire.last.close();
   await until(() => wire.sockets.length === 2 && stream.state === "open");
-  wire.last.tell(final("My", 0.6, 1, "cut_off"), fatal("going_away"), { ...done, seq: 2 });
+  const marker = { type: "marker", id: "here", at: 0.6, seq: 2 };
+  wire.last.tell(final("My", 0.6, 1, "cut_off"), marker, fatal("going_away"), { ...done, seq: 3 });
   gone(wire);
   await until(() => of("closed").length);
   assert.deepEqual(of("final").map(({ text }) => text), ["My phone numb"]);
+  assert.equal(of("marker").length, 1);
 });
 
 test("what was cut off is not told where another session has heard it all and no word", async () => {
