@@ -127,6 +127,37 @@ def test_the_call_may_choose_its_language_and_its_webhook() -> None:
     assert media.call.webhook_url == "https://a.example/x"
 
 
+URL = "https://a.example/x"
+ANY_START = [
+    (MediaJson, TELNYX),
+    (MediaJson, PLIVO),
+    (MediaJson, EXOTEL),
+    (Vosk, {"config": {}}),
+    (Vosk, {"eof": 1}),
+    (JambonzSpeech, {"type": "start"}),
+    (Linear, {"event": "websocket:connected"}),
+    (Linear, {"event": "MEDIA_START"}),
+]
+
+
+@pytest.mark.parametrize(("bridge", "message"), ANY_START)
+def test_so_may_its_address(bridge: Any, message: Mapping[str, Any]) -> None:
+    call = bridge(handshake(language="de", webhook_url=URL))
+    started = next(command for command in said(call, message) if isinstance(command, Start))
+    assert (started.options.language, call.call.webhook_url) == ("de", URL)
+
+
+def test_what_the_call_itself_says_comes_first() -> None:
+    media = MediaJson(handshake(language="de", webhook_url="https://b.example"))
+    (started,) = said(media, start("CA1", language="en", webhook_url=URL))
+    assert media.call is not None
+    assert (started.options.language, media.call.webhook_url) == ("en", URL)
+    (started,) = said(
+        JambonzSpeech(handshake(language="de")), {"type": "start", "language": "en-US"}
+    )
+    assert started.options.language == "en"
+
+
 @pytest.mark.parametrize("value", ["NaN", "1e400", '"\\ud800"', '"' + "a" * 16_000 + '"'])
 @pytest.mark.parametrize("kind", [MediaJson, Linear])
 def test_what_could_not_be_said_again_is_not_kept(kind: Any, value: str) -> None:
@@ -284,6 +315,13 @@ def test_each_says_digits_in_its_own_words(message: str) -> None:
     linear = Linear(handshake())
     said(linear, VONAGE)
     assert said(linear, message) == [Digit("7")]
+
+
+@pytest.mark.parametrize("name", ["g722", "opus", "slin192", ""])
+def test_a_format_of_asterisk_s_that_we_cannot_read_is_no_noise(name: str) -> None:
+    with pytest.raises(BadMessage, match="this is not allowed") as refused:
+        said(Linear(handshake()), {"event": "MEDIA_START", "format": name})
+    assert refused.value.field in ("format", "rate")
 
 
 @pytest.mark.parametrize(("query", "field"), [({"rate": "1"}, "rate"), ({"mix": "both"}, "mix")])

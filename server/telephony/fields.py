@@ -57,6 +57,12 @@ def with_language(options: SessionOptions, said: Any) -> SessionOptions:
     return options.model_copy(update={"language": None if code == "auto" else code})
 
 
+def webhook_url(said: Mapping[str, Any]) -> str:
+    """Whether it may be posted to is seen to when the call is over."""
+    url = said.get("webhook_url")
+    return url if isinstance(url, str) else ""
+
+
 def call_id(*given: Mapping[str, Any]) -> str:
     """The id by which the call is read; one of our own where the bridge names none."""
     for fields in given:

@@ -9,7 +9,15 @@ from typing import Any, ClassVar
 from server.protocols import messages
 from server.protocols.base import Audio, Command, Handshake, Message, Start, Stop
 from server.telephony.bridge import Call, Heard
-from server.telephony.fields import call_id, read, sample_rate, with_language, wrong
+from server.telephony.fields import (
+    call_id,
+    first,
+    read,
+    sample_rate,
+    webhook_url,
+    with_language,
+    wrong,
+)
 from server.telephony.samples import Whole
 from streaming.errors import TranscriptionError
 from streaming.events import Event, Partial, join
@@ -54,8 +62,9 @@ class JambonzSpeech:
         rate = sample_rate(fields.get("sampleRateHz", 8000), "sampleRateHz")
         audio = AudioFormat(encoding=ENCODINGS[encoding], sample_rate=rate)
         self.samples = Whole(audio)
-        self.language = str(fields.get("language", ""))
-        self.call = Call(call_id(self.query), "jambonz", ("caller",))
+        self.language = str(first({**self.query, **fields}, ("language",), ""))
+        url = webhook_url(self.query)
+        self.call = Call(call_id(self.query), "jambonz", ("caller",), webhook_url=url)
         return Start(audio, self._asked(fields), is_spooled=True)
 
     def _asked(self, fields: dict[str, Any]) -> SessionOptions:

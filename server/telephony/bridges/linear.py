@@ -18,6 +18,7 @@ from server.telephony.fields import (
     first,
     metadata,
     sample_rate,
+    webhook_url,
     with_language,
     wrong,
 )
@@ -30,6 +31,7 @@ from streaming.options import AudioFormat, Encoding
 SUBPROTOCOLS: Final = ("audio.drachtio.org", "audio.jambonz.org", "media")
 TRACKS: Final = {"mono": ("caller",), "mixed": ("mixed",), "stereo": ("caller", "callee")}
 FORMATS: Final[Mapping[str, Encoding]] = {"ulaw": "mulaw", "alaw": "alaw"}  # Asterisk's
+ALLOWED: Final = "ulaw, alaw, slin, slin12, slin16, slin24, slin32, slin44, slin48, slin96"
 RATE_IN_TYPE: Final = re.compile(r"rate=(\d+)")
 SLIN: Final = re.compile(r"slin(\d*)")
 
@@ -68,26 +70,28 @@ class Linear:
         return ()
 
     def _start(self, bridge: str, said: Mapping[str, Any]) -> Iterator[Command]:
-        encoding, rate = self._format(said)
+        encoding, rate = self._format(bridge, said)
         mix = self.query.get("mix", str(said.get("mixType", "mono")))
         if mix not in TRACKS:
             raise wrong("mix", ", ".join(TRACKS))
         tracks = TRACKS["mixed" if bridge == "vonage" else mix]
         audio = AudioFormat(encoding=encoding, sample_rate=rate, channels=len(tracks))
         self.samples, self.pauses = Whole(audio), Pauses(audio)
-        url = first({**self.query, **said}, ("webhook_url",), "")
-        self.call = Call(call_id(self.query, said), bridge, tracks, metadata(said), str(url))
+        url = webhook_url({**self.query, **said})
+        self.call = Call(call_id(self.query, said), bridge, tracks, metadata(said), url)
         self.has_text = self.query.get("text", "1" if bridge == "freeswitch" else "0") == "1"
         language = first({**said, **self.query}, ("language",))
         yield Start(audio, with_language(self.options, language), is_spooled=True)
         if self.has_text:
             yield Reply(json.dumps({"type": "call", "call": self.call.id}))
 
-    def _format(self, said: Mapping[str, Any]) -> tuple[Encoding, int]:
+    def _format(self, bridge: str, said: Mapping[str, Any]) -> tuple[Encoding, int]:
         name = str(said.get("format", "slin"))
         if name in FORMATS:
             return FORMATS[name], 8000
         slin = SLIN.fullmatch(name)
+        if bridge == "asterisk" and slin is None:  # others may mean anything by it
+            raise wrong("format", ALLOWED)
         typed = RATE_IN_TYPE.search(str(said.get("content-type", "")))
         if "rate" in self.query:
             rate: Any = self.query["rate"]

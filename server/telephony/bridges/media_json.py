@@ -19,6 +19,7 @@ from server.telephony.fields import (
     metadata,
     read,
     sample_rate,
+    webhook_url,
     whole,
     with_language,
     wrong,
@@ -100,20 +101,20 @@ class MediaJson:
             raise BadMessage("start: has no call", field="start", allowed=", ".join(BRIDGES))
         self.audio = _format(start, self._tracks(start))
         custom = first(start, ("customParameters", "custom_parameters"))
-        custom = custom if isinstance(custom, dict) else {}
-        url = custom.get("webhook_url")
+        # Plivo has none of its own, and whoever cannot set them may have an address.
+        asked = {**self.query, **(custom if isinstance(custom, dict) else {})}
         self.call = Call(
             id=whole(start[key]),
             bridge=BRIDGES[key],
             tracks=self._tracks(start),
             metadata=metadata(_said(fields, start)),
-            webhook_url=url if isinstance(url, str) else "",
+            webhook_url=webhook_url(asked),
         )
         self.timeline = Timeline(self.audio.encoding, self.audio.sample_rate, self.mended)
         self.began = self.clock()
         self.tracks = [Placement(self.timeline) for _ in self.call.tracks]
         # Nobody may make a carrier wait: it would give the call's audio up.
-        options = with_language(self.options, custom.get("language"))
+        options = with_language(self.options, asked.get("language"))
         return Start(self.audio, options, is_spooled=True, is_apart=True)
 
     def _tracks(self, start: Mapping[str, Any]) -> tuple[str, ...]:
