@@ -19,6 +19,7 @@ from server.telephony.bridges.linear import Linear
 from tests.access_rigs import WRONG, Keyed, keyed
 from tests.conftest import ROOT, Recording, free_port, running_server
 from tests.telephone_rigs import carrier, chunks, mulaw, new_id, stop
+from tests.wrong_servers import answering
 
 __all__ = ["keyed"]
 
@@ -59,6 +60,17 @@ def test_a_call_that_may_not_be_read_is_an_error(keyed: Keyed) -> None:
     told, _ = follower.communicate(timeout=30)
     assert told.startswith("unauthorized: ")
     assert follower.returncode == 1
+
+
+async def test_who_follows_a_call_waits_for_a_server_that_is_away_only() -> None:
+    nothing = b"\r\ncontent-length: 0\r\n\r\n"
+    answers = (b"502 Bad Gateway" + nothing, b"503 No" + nothing, b"404 Not Found" + nothing)
+    async with answering(*answers) as asked:
+        with script(
+            "follow_call.py", "any", "--server", asked[0].replace("http", "ws")
+        ) as follower:
+            assert await asyncio.to_thread(follower.wait, 20) == 1
+        assert len(asked[1:]) == 3
 
 
 async def test_a_call_is_followed_whatever_its_id_is_made_of(server_url: str) -> None:

@@ -11,21 +11,25 @@ A line for each final, with who said it. When the connection is lost it goes on 
 
 import argparse
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 from websockets.sync.client import connect
 
 AGAIN_SECONDS = 1.0
 WRONG = 4000  # codes from here on are answers, not accidents
+AWAY = (429, 500, 502, 503, 504)  # may be otherwise in a moment
+
+logger = logging.getLogger("follow_call")
 
 
 def follow(call: str, server: str, key: str = "") -> Iterator[dict[str, Any]]:
-    """Messages of the call, each final once. Raises ConnectionClosed when the server refuses."""
+    """Messages of the call, each final once. Raises WebSocketException when the server refuses."""
     headers = {"Authorization": key} if key else {}
     after = 0
     while True:
@@ -40,8 +44,11 @@ def follow(call: str, server: str, key: str = "") -> Iterator[dict[str, Any]]:
         except ConnectionClosed as lost:
             if lost.rcvd is not None and (lost.rcvd.code >= WRONG or lost.rcvd.code == 1008):
                 raise
-        except OSError:
-            pass  # the server is away
+        except InvalidStatus as answer:  # of a proxy before the server, or of something else
+            if answer.response.status_code not in AWAY:
+                raise
+        except (OSError, InvalidMessage) as away:
+            logger.info("the server is away: %s", away)
         time.sleep(AGAIN_SECONDS)
 
 
