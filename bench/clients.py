@@ -87,7 +87,10 @@ async def _converse(
 
     try:
         with contextlib.suppress(ConnectionClosed):  # the server says why in its own words
-            await send_paced(send, audio, trace.pace, trace)
+            try:
+                await send_paced(send, audio, trace.pace, trace)
+            finally:
+                trace.sent_samples = dialect.carried(trace.sent_samples)
             await _await_quiet(dialect.quiet_seconds, messages)
             for message in dialect.stop(-(-len(audio) // trace.pace.frame_samples)):
                 await socket.send(message)

@@ -4,6 +4,7 @@ Those of the peers are as WhisperLive 0.10.0 and WhisperLiveKit 0.2.26 sent them
 "seven six four six" and "four two"; repetitions between them are left out.
 """
 
+import base64
 import json
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from bench.dialects import DIALECTS
 from bench.dialects.dialect import Message
 from bench.dialects.native import NATIVE
+from bench.dialects.twilio import TWILIO
 from bench.dialects.whisperlive import WHISPERLIVE
 from bench.dialects.whisperlivekit import WHISPERLIVEKIT
 from bench.metrics import (
@@ -296,6 +298,18 @@ def test_speechmaticss_errors_are_errors() -> None:
     assert heard("speechmatics", [(0, said)]).errors == [
         {"code": "quota_exceeded", "message": "full"}
     ]
+
+
+# ---- telephone calls
+
+
+@pytest.mark.parametrize("samples", [481, 482])
+def test_a_call_accounts_for_the_samples_that_its_chunks_carry(samples: int) -> None:
+    assert TWILIO.of_session is not None
+    call = TWILIO.of_session()
+    frames = [bytes(2 * size) for size in (320, samples - 320)]
+    chunks = [json.loads(call.frame(frame))["media"]["payload"] for frame in frames]
+    assert call.carried(samples) == 2 * sum(len(base64.b64decode(chunk)) for chunk in chunks)
 
 
 # ---- addresses

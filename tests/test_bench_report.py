@@ -213,6 +213,7 @@ def test_a_figure_that_there_is_not_is_written_as_none() -> None:
         (29, {}, False),
         (30, {"sessions_not_closed_normally": 1.0}, False),
         (30, {"errors": 1.0}, False),
+        (30, {"account_faults": 1.0}, False),
         (30, {"word_ms_p95": 801.0}, False),
         (30, {"partial_lag_ms_p95": 801.0}, False),
     ],
@@ -223,6 +224,7 @@ def test_calls_are_all_carried_and_in_time(
     figures = {
         "sessions_not_closed_normally": 0.0,
         "errors": 0.0,
+        "account_faults": 0.0,
         "word_ms_p95": 200.0,
         "partial_lag_ms_p95": 100.0,
         "word_error_percent": 1.0,

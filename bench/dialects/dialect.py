@@ -15,6 +15,10 @@ def nothing(_: Any) -> Sequence[Message]:
     return ()
 
 
+def all_of_them(samples: int) -> int:
+    return samples
+
+
 def never(_: Message) -> bool:
     return False
 
@@ -32,6 +36,7 @@ class Dialect:
     stop: Callable[[int], Sequence[Message]]  # sent after so many frames
     hello: Callable[[Options], Sequence[Message]] = nothing
     frame: Callable[[bytes], Message] = bytes
+    carried: Callable[[int], int] = all_of_them  # how many samples so many are, as they go out
     is_last: Callable[[Message], bool] = never  # then the client closes; else the server does
     frame_ms: int = 20
     # The shortest silence after which the server ends an utterance; None where it has no such rule.
