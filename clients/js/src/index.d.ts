@@ -75,7 +75,7 @@ interface Spoken {
   end: number;
   text: string;
   words: Word[];
-  language: string | null;
+  language: string;
   lag_ms: number;
   /** From when the last of this audio was given to `audio` until now. */
   behind_ms: number;
@@ -92,12 +92,15 @@ export interface Final extends Spoken {
   reason: "silence" | "finalize" | "length" | "stop" | "cut_off";
 }
 
+/** Of errors of the network, which the client itself tells, there are only `code` and `message`. */
 export interface ServerError {
   code: string;
   message: string;
+  /** What is wrong, as `endpointing.silence_ms`, and what may be; empty where it is no field. */
   field?: string;
-  allowed?: unknown;
+  allowed?: string;
   fatal?: boolean;
+  /** Null unless it is fatal. */
   close_code?: number | null;
 }
 
