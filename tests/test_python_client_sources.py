@@ -5,12 +5,13 @@ import subprocess
 import sys
 import threading
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from clients.python import stentor_client
 from clients.python.stentor_client import (
     ConnectionLost,
     Event,
@@ -19,6 +20,7 @@ from clients.python.stentor_client import (
     Options,
     Server,
     Source,
+    microphone,
     stream,
     wav,
 )
@@ -111,6 +113,107 @@ def test_a_stream_that_is_left_leaves_no_thread(server_url: str) -> None:
         if event.type == "partial":
             break
     assert "stentor" not in {thread.name for thread in threading.enumerate()}
+
+
+class Device:
+    """A microphone that does what a test says: stands for sounddevice."""
+
+    PortAudioError = type("PortAudioError", (Exception,), {})
+
+    def __init__(self, rate: float = 48_000.0, fault: Exception | None = None) -> None:
+        self.rate, self.fault = rate, fault
+        self.is_open = False
+
+    def query_devices(self, device: str | None, kind: str) -> dict[str, float]:
+        if device == "none":
+            raise ValueError(f"no {kind} device matching {device!r}")
+        return {"default_samplerate": self.rate}
+
+    def RawInputStream(self, rate: int, **options: Any) -> Any:  # noqa: N802 - sounddevice's
+        if self.fault is not None:
+            raise self.fault
+        self.asked = {"rate": rate, **options}
+        return self
+
+    def __enter__(self) -> None:
+        self.is_open = True
+
+    def __exit__(self, *exc: object) -> None:
+        self.is_open = False
+
+    def hears(self, *blocks: bytes) -> None:
+        for block in blocks:
+            self.asked["callback"](block, len(block) // 2, None, None)
+
+    def is_gone(self) -> None:
+        self.asked["finished_callback"]()
+
+
+def heard_by(device: Device, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[bytes]:
+    monkeypatch.setitem(sys.modules, "sounddevice", device)
+    return aiter(microphone())
+
+
+async def test_a_microphone_is_heard_at_its_own_rate_until_it_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = Device(44_100.0)
+    monkeypatch.setitem(sys.modules, "sounddevice", device)
+    source = microphone()
+    assert (source.sample_rate, source.channels) == (44_100, 1)
+    blocks = aiter(source)
+    first = asyncio.ensure_future(anext(blocks))
+    await asyncio.sleep(0)
+    assert device.is_open
+    asked = {name: device.asked[name] for name in ("rate", "blocksize", "channels", "dtype")}
+    assert asked == {"rate": 44_100, "blocksize": 1764, "channels": 1, "dtype": "int16"}
+    device.hears(b"ab", b"cd")
+    assert [await first, await anext(blocks)] == [b"ab", b"cd"]
+    assert isinstance(blocks, AsyncGenerator)
+    await blocks.aclose()
+    assert not device.is_open
+
+
+async def test_a_microphone_that_is_gone_is_said_after_what_it_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = Device()
+    blocks = heard_by(device, monkeypatch)
+    first = asyncio.ensure_future(anext(blocks))
+    await asyncio.sleep(0)
+    device.hears(b"ab")
+    device.is_gone()
+    assert await first == b"ab"
+    with pytest.raises(OSError, match="the microphone is gone"):
+        await anext(blocks)
+    assert not device.is_open
+
+
+async def test_what_a_microphone_hears_and_nobody_takes_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stentor_client, "WAITING_BLOCKS_MAX", 3)
+    device = Device()
+    blocks = heard_by(device, monkeypatch)
+    first = asyncio.ensure_future(anext(blocks))
+    await asyncio.sleep(0)
+    device.hears(b"0")
+    assert await first == b"0"
+    device.hears(b"1", b"2", b"3", b"4", b"5")
+    await asyncio.sleep(0)
+    assert [await anext(blocks) for _ in range(3)] == [b"1", b"2", b"3"]
+    with pytest.raises(OSError, match="nobody takes what it hears"):
+        await anext(blocks)
+
+
+@pytest.mark.parametrize("name", ["none", None])
+async def test_a_microphone_that_cannot_be_opened_is_said(
+    monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    device = Device(fault=Device.PortAudioError("Invalid sample rate"))
+    monkeypatch.setitem(sys.modules, "sounddevice", device)
+    with pytest.raises(OSError, match="no microphone can be opened: "):
+        await anext(aiter(microphone(name)))
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"text, no sound"])
