@@ -170,7 +170,7 @@ export class Stream {
   }
 
   get #isAllTaken() {
-    return this.#state === "stopping" && !this.#outbox.untaken.length;
+    return this.#session && this.#state === "stopping" && !this.#outbox.untaken.length;
   }
 
   #say(message) {

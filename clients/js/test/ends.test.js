@@ -226,6 +226,21 @@ test("what was configured and not taken is asked of another session", async () =
   stream.close();
 });
 
+test("a server that goes away and keeps no sessions need not have heard what was sent", async () => {
+  const wire = new Wire(({ type }, socket) => {
+    if (type === "start") socket.tell({ ...ready(), resume: null });
+  });
+  const { stream } = open(wire);
+  await until(() => stream.state === "open");
+  stream.audio(SECOND);
+  stream.stop().catch(() => null);
+  wire.last.tell(fatal("going_away"), done);
+  wire.last.close();
+  await until(() => wire.sockets.length === 2 && wire.last.said.length === 3);
+  assert.deepEqual(wire.last.said.map(({ type }) => type), ["start", "audio", "stop"]);
+  stream.close();
+});
+
 test("what cannot be understood ends the connection, not the recording", async () => {
   const wire = obliging();
   const { stream } = open(wire);
