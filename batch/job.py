@@ -89,7 +89,8 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """`kind` names the dialect whose hooks are called; `options` is its own JSON, kept as it is."""
+    """`kind` names the dialect whose hooks are called; `options` is its own JSON, kept as it is.
+    With an `id` it is one job, however often it is submitted."""
 
     owner: str
     kind: str
@@ -97,6 +98,7 @@ class JobRequest:
     work: Work = field(default_factory=Work)
     options: Mapping[str, Any] = field(default_factory=dict)
     webhooks: tuple[Webhook, ...] = ()
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

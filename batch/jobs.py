@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 
 from filelock import FileLock, Timeout
 from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from batch.audio_store import AudioStore
 from batch.database import make_file
@@ -142,7 +142,12 @@ class DurableJobs:
         return found.audio
 
     def _submit(self, request: JobRequest, audio: str) -> str:
-        job, number = self.store.insert(request, audio)
+        try:
+            job, number = self.store.insert(request, audio)
+        except IntegrityError:
+            if self.store.get(request.id) is None:
+                raise
+            return request.id
         # Should this process end right here, the next one finds the row that nobody drives.
         if not self._is_bounded(request.owner) or (job, number) in self.store.due(request.owner):
             self.driver.enqueue(job, request.owner, number)

@@ -65,8 +65,8 @@ class Store:
     # ---- jobs as the protocols see them
 
     def insert(self, request: JobRequest, audio: str = "") -> tuple[str, int]:
-        """The new job's id, and its number: the order of submission."""
-        job = str(uuid.uuid4())
+        """The new job's id, and its number: the order of submission. Raises IntegrityError."""
+        job = request.id or str(uuid.uuid4())
         values = {**of_request(request), "id": job, "audio": audio, "created": _now()}
         with self.engine.begin() as c:
             number = c.execute(jobs.insert().values(values).returning(jobs.c.number)).scalar_one()

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from bench.network import network
@@ -63,6 +64,23 @@ async def test_an_upload_is_sent_again_when_the_network_fails(
         text = await files.transcribe(talk, "text")
     assert net.accepted >= 2
     assert text.splitlines() == said(speech)
+
+
+async def test_a_job_whose_answer_was_lost_is_asked_for_by_the_same_name(talk: Path) -> None:
+    names: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        names.append(request.headers["idempotency-key"])
+        if len(names) == 1:
+            raise httpx.ReadError("the line is dead")
+        return httpx.Response(201, json={"id": "j"})
+
+    server = Server("http://server")
+    async with Files(server) as files:
+        files.http = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url=server.url)
+        assert [await files.send(talk) for _ in range(2)] == ["j", "j"]
+    first, again, other = names
+    assert first == again != other
 
 
 # ---- answers of something else

@@ -57,6 +57,24 @@ def test_a_file_becomes_a_transcript_in_every_format(
     assert (refused.status_code, refused.json()["error"]["field"]) == (400, "format")
 
 
+def test_a_request_that_is_sent_again_makes_no_second_job(
+    client: httpx.Client, speech: list[Recording]
+) -> None:
+    before = client.get("/jobs").json()["jobs"]
+    name, other = (str(uuid.uuid4()) for _ in range(2))
+    found = []
+    for key in (name, name, other):
+        client.headers["Idempotency-Key"] = key
+        found.append(submit(client, speech[0])["id"])
+    assert found[0] == found[1] != found[2]
+    assert ended(client, found[0])["status"] == "completed"
+    assert submit(client, speech[1])["id"] == found[2]
+    jobs = client.get("/jobs").json()["jobs"]
+    assert {job["id"] for job in jobs} - {job["id"] for job in before} == set(found)
+    answer = client.post("/jobs", json={"url": "http://x"}, headers={"Idempotency-Key": "x" * 201})
+    assert (answer.status_code, answer.json()["error"]["field"]) == (400, "idempotency-key")
+
+
 def test_a_private_url_is_refused_by_default(client: httpx.Client, server: Server) -> None:
     url = server.url + "/pages/icon.svg"
     job = client.post("/jobs", json={"url": url}).json()

@@ -26,6 +26,7 @@ import random
 import sys
 import threading
 import time
+import uuid
 import wave
 from collections import abc, deque
 from pathlib import Path
@@ -746,7 +747,9 @@ class Files:
         name = Path(path).name.encode(errors="replace").decode()
         with Upload(_regular(path)) as file:
             file.report = report
-            answer = await self._ask("POST", "/v1/jobs", files={"file": (name, file)}, data=options)
+            more: dict[str, Any] = {"files": {"file": (name, file)}, "data": options}
+            once = {"idempotency-key": str(uuid.uuid4())}  # an answer may be lost
+            answer = await self._ask("POST", "/v1/jobs", headers=once, **more)
         return str(self._fields(answer, "id")["id"])
 
     async def transcript(self, job: str, format: str = "json", report: Report | None = None) -> str:

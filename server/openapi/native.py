@@ -9,6 +9,7 @@ from server.openapi.schemas import BINARY, TEXT, Schema, Schemas, Shape, events,
 from server.render import FORMS, SegmentJson, TranscriptJson
 from server.rest.native import CONFIGURED, EVENTS_TYPE, ErrorJson, FileOptions, ProblemJson
 from server.rest.native_jobs import (
+    ONCE_LENGTH_MAX,
     AudioGone,
     JobFields,
     JobJson,
@@ -97,6 +98,14 @@ JOBS: Final = [
         "Transcribe a recording in the background",
         {201: Answer("The job.", {JSON: JobJson})},
         description="A form with the recording, or JSON with its URL.",
+        parameters=[
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "A name of the client's own: asked for again it is the same job.",
+                "schema": {"type": "string", "maxLength": ONCE_LENGTH_MAX},
+            }
+        ],
         refusals=REFUSED.plus(BadMessage, TooLarge, TimedOut),
         body={
             FORM: form(JobFields, without=("format", "url"), configured=CONFIGURED),

@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, BinaryIO, Final
+from uuid import UUID, uuid5
 
 from pydantic import Field, GetPydanticSchema
 from pydantic_core import from_json
@@ -27,6 +29,9 @@ from streaming.options import Options, SessionOptions
 KIND: Final = "native"
 COPY_BYTES: Final = 1 << 20
 BODY_BYTES_MAX: Final = 1 << 20
+ONCE: Final = "idempotency-key"
+ONCE_LENGTH_MAX: Final = 200
+NAMESPACE: Final = UUID("5f0b9c0e-6f3a-4e0e-9d2b-3c1f8f7f1f52")
 IDS_MAX: Final = 200  # in one list
 IDS: Final = f"^[0-9a-f-]{{36}}(,[0-9a-f-]{{36}}){{0,{IDS_MAX - 1}}}$"
 
@@ -210,6 +215,7 @@ class Creation:
 
     async def answer(self, jobs: Jobs, request: Request) -> Response:
         owner = caller_of(request).owner
+        name = _name(owner, request)
         if is_form(request):
             async with self.uploads.received_in_turn(request) as upload:
                 fields = checked(JobFields, joined(upload.fields))
@@ -222,7 +228,7 @@ class Creation:
             if fields.url is None:
                 raise BadMessage("url: is missing", field="url", allowed="http:// or https://")
             source = Source("url", fields.url)
-        job = await jobs.submit(self._request(owner, fields, source))
+        job = await jobs.submit(replace(self._request(owner, fields, source), id=name))
         return await _shown(jobs, request, job, 201)
 
     def _request(self, owner: str, fields: JobFields, source: Source) -> JobRequest:
@@ -248,6 +254,14 @@ class Creation:
             ),
             webhooks=fields.webhooks,
         )
+
+
+def _name(owner: str, request: Request) -> str:
+    """Of one job, however often it is asked for; none where the client does not name it."""
+    key = request.headers.get(ONCE, "")
+    if len(key) > ONCE_LENGTH_MAX:
+        raise BadMessage(f"{ONCE}: is too long", field=ONCE, allowed=f"up to {ONCE_LENGTH_MAX}")
+    return str(uuid5(NAMESPACE, f"{owner}\n{key}")) if key else ""
 
 
 async def listed(jobs: Jobs, request: Request) -> Response:
