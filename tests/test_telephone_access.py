@@ -84,6 +84,27 @@ async def test_without_a_key_nothing_is_taken_or_told(keyed: Keyed) -> None:
         assert client.get("/v1/calls/any").status_code == 401
 
 
+@pytest.mark.parametrize("authorization", ["Bearer eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "Basic YTpi"])
+async def test_a_key_in_the_address_is_for_us_whatever_the_header_is_for(
+    keyed: Keyed, authorization: str
+) -> None:
+    call, headers = new_id(), {"authorization": authorization}
+    path = f"/telephony/vonage?call_id={call}&token="
+    first = {"event": "websocket:connected", "content-type": "audio/l16;rate=8000"}
+    ours = f"?token={keyed.keys['web']}"
+    async with (
+        reading(keyed.url, call, ours) as reader,
+        carrier(keyed.url, path + keyed.keys["web"], additional_headers=headers) as vonage,
+    ):
+        await vonage.say(first)
+        await begun(reader)
+    right = {"authorization": keyed.keys["web"]}
+    async with carrier(keyed.url, path + "wrong", additional_headers=right) as vonage:
+        assert await vonage.closed() == 1008
+    async with carrier(keyed.url, path, additional_headers=headers) as vonage:
+        assert await vonage.closed() == 1008
+
+
 # ---- Twilio's signature
 
 
