@@ -19,6 +19,7 @@ from tests.wire import PATIENCE, Client, connected
 CHUNK = 160  # bytes of 20 ms of μ-law
 CHUNK_SECONDS = 0.02
 LOUD = 0.02
+END_SECONDS_MAX = 2.0  # from the end of a call to its last final
 SILENCE = b"\xff" * 8000 * 2  # two seconds of μ-law
 
 Message = dict[str, Any]
@@ -38,16 +39,42 @@ TELNYX: Message = {
 }
 
 
+PLIVO: Message = {
+    "event": "start",
+    "sequenceNumber": 0,
+    "start": {
+        "callId": "0d6f",
+        "streamId": "6a1f",
+        "accountId": "MA1",
+        "tracks": ["inbound"],
+        "mediaFormat": {"encoding": "audio/x-l16", "sampleRate": 16_000},
+    },
+}
+EXOTEL: Message = {
+    "event": "start",
+    "sequence_number": "1",
+    "stream_sid": "s1",
+    "start": {
+        "stream_sid": "s1",
+        "call_sid": "c1",
+        "account_sid": "a1",
+        "from": "0123",
+        "custom_parameters": {"a": "b"},
+        "media_format": {"encoding": "base64", "sample_rate": "8000", "bit_rate": "128kbps"},
+    },
+}
+
+
 def mulaw(pcm: bytes) -> bytes:
     """pcm_s16le at 16 kHz as a telephone sends it, with the silence in which a sentence ends."""
     return encoded(samples(pcm), "mulaw", 8000) + SILENCE
 
 
-def unfinished(pcm: bytes) -> bytes:
+def unfinished(pcm: bytes, encoding: str = "mulaw") -> bytes:
     """The same, cut off as soon as the last word is said."""
     sound = samples(pcm)
     loud = np.flatnonzero(np.abs(sound) > LOUD)
-    return encoded(sound[: loud[-1] + 1], "mulaw", 8000)
+    return encoded(sound[: loud[-1] + 1], encoding, 8000)
 
 
 def new_id() -> str:
@@ -71,9 +98,11 @@ def start(call: str, *tracks: str, **custom: str) -> Message:
     }
 
 
-def chunks(audio: bytes, track: str = "inbound", first_ms: int = 0) -> Iterator[Message]:
-    """As Twilio's `media`: numbers are text."""
-    for number, at in enumerate(range(0, len(audio), CHUNK), 1):
+def chunks(
+    audio: bytes, track: str = "inbound", first_ms: int = 0, width: int = 1
+) -> Iterator[Message]:
+    """As Twilio's `media`: numbers are text. `width`: bytes of a sample."""
+    for number, at in enumerate(range(0, len(audio), CHUNK * width), 1):
         yield {
             "event": "media",
             "sequenceNumber": str(number + 1),
@@ -81,8 +110,8 @@ def chunks(audio: bytes, track: str = "inbound", first_ms: int = 0) -> Iterator[
             "media": {
                 "track": track,
                 "chunk": str(number),
-                "timestamp": str(first_ms + at // 8),
-                "payload": base64.b64encode(audio[at : at + CHUNK]).decode(),
+                "timestamp": str(first_ms + at // (8 * width)),
+                "payload": base64.b64encode(audio[at : at + CHUNK * width]).decode(),
             },
         }
 

@@ -15,36 +15,11 @@ from server.telephony.bridges.media_json import MediaJson
 from server.telephony.bridges.vosk import Vosk
 from streaming.errors import BadMessage
 from streaming.events import Done, Final, Partial, Reason, Word
-from tests.telephone_rigs import TELNYX, chunks, start, stop
+from tests.telephone_rigs import EXOTEL, PLIVO, TELNYX, chunks, start, stop
 
 WORDS = (Word("Hello,", 0, 8000, 0.9), Word("there.", 8000, 16_000, 0.7))
 PARTIAL = Partial(1, 0, 16_000, WORDS, "en")
 FINAL = Final(1, 0, 16_000, WORDS, "en", 1.0, Reason.SILENCE)
-
-PLIVO = {
-    "event": "start",
-    "sequenceNumber": 0,
-    "start": {
-        "callId": "0d6f",
-        "streamId": "6a1f",
-        "accountId": "MA1",
-        "tracks": ["inbound"],
-        "mediaFormat": {"encoding": "audio/x-l16", "sampleRate": 16_000},
-    },
-}
-EXOTEL = {
-    "event": "start",
-    "sequence_number": "1",
-    "stream_sid": "s1",
-    "start": {
-        "stream_sid": "s1",
-        "call_sid": "c1",
-        "account_sid": "a1",
-        "from": "0123",
-        "custom_parameters": {"a": "b"},
-        "media_format": {"encoding": "base64", "sample_rate": "8000", "bit_rate": "128kbps"},
-    },
-}
 
 
 def handshake(offered: tuple[str, ...] = (), **query: str) -> Handshake:

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -16,9 +15,9 @@ from websockets.frames import Frame, Opcode
 from streaming.errors import Expired
 from tests.access_rigs import keyed
 from tests.conftest import Recording, Server, running_server
-from tests.encodings import encoded, samples
 from tests.job_rigs import listening
 from tests.telephone_rigs import (
+    END_SECONDS_MAX,
     Carrier,
     begun,
     carrier,
@@ -33,8 +32,6 @@ from tests.telephone_rigs import (
 from tests.wire import PATIENCE, soon, streams
 
 __all__ = ["keyed"]
-
-END_SECONDS_MAX = 2.0  # from the end of a call to its last final
 
 
 @pytest.fixture(scope="module")
@@ -158,62 +155,7 @@ async def talking_on(twilio: Carrier) -> None:
         await asyncio.sleep(0.1)
 
 
-# ---- every end of every bridge
-
-
-async def begin(bridge: Carrier, path: str, call: str) -> None:
-    match path:
-        case "/telephony/vosk":
-            await bridge.say({"config": {"sample_rate": 8000}})
-        case "/telephony/jambonz/stt":
-            await bridge.say({"type": "start", "language": "en", "sampleRateHz": 8000})
-        case "/telephony/vonage":
-            first = {"event": "websocket:connected", "content-type": "audio/l16;rate=8000"}
-            await bridge.say({**first, "call_id": call})
-
-
-ENDS: dict[str, dict[str, Any]] = {
-    "/telephony/vosk": {"eof": 1},
-    "/telephony/jambonz/stt": {"type": "stop"},
-}
-PATHS = ["/telephony/vosk", "/telephony/jambonz/stt", "/telephony/vonage", "/telephony/freeswitch"]
-
-
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("end", ["stop", "close", "reset"])
-async def test_however_a_call_ends_its_last_final_comes(
-    own: Server, speech: list[Recording], path: str, end: str
-) -> None:
-    call = new_id()
-    sound = samples(speech[0].pcm)
-    audio = encoded(sound[: len(sound) - 8000], "pcm_s16le", 8000)
-    async with (
-        reading(own.url, call) as reader,
-        carrier(own.url, f"{path}?call_id={call}") as bridge,
-    ):
-        draining = asyncio.create_task(drained(bridge))
-        await begin(bridge, path, call)
-        for at in range(0, len(audio), 320):
-            await bridge.socket.send(audio[at : at + 320])
-            await asyncio.sleep(0.01)
-        began = time.monotonic()
-        if end == "reset":
-            bridge.reset()
-        elif end == "stop" and path in ENDS:
-            await bridge.say(ENDS[path])
-        else:
-            await bridge.socket.close()
-        await ended(reader)
-        assert time.monotonic() - began < END_SECONDS_MAX
-        await draining
-    assert reader.text() == speech[0].text
-    assert await all_gone(own.url)
-
-
-async def drained(bridge: Carrier) -> None:
-    with contextlib.suppress(Exception):
-        async for _ in bridge.socket:
-            pass
+# ---- ends
 
 
 @pytest.mark.parametrize("state", ["shaken hands", "connected", "started", "half a frame"])

@@ -1,13 +1,16 @@
 """Calls by Twilio's Media Streams, over real sockets."""
 
+import asyncio
 import time
 from urllib.parse import quote
 
 import pytest
 
 from tests.conftest import Recording, running_server
+from tests.job_rigs import listening
 from tests.telephone_rigs import (
     CHUNK,
+    END_SECONDS_MAX,
     TELNYX,
     all_freed,
     begun,
@@ -20,8 +23,6 @@ from tests.telephone_rigs import (
     stop,
     unfinished,
 )
-
-END_SECONDS_MAX = 2.0  # from the end of a call to its last final
 
 
 async def test_a_call_is_read_by_who_came_before_it(
@@ -176,6 +177,38 @@ async def test_however_a_call_ends_its_last_final_comes(
     assert reader.text() == speech[0].text
     assert reader.finals()[-1]["reason"] == "stop"
     await all_freed(server_url)
+
+
+LOST = {3, 4, 60}  # two in the silence before, one in speech
+PAUSE = b"\xff" * CHUNK * 25  # half a second
+
+
+async def test_a_call_on_a_bad_line_is_whole_and_accounted_for(speech: list[Recording]) -> None:
+    """At the pace of speech: chunks are lost, swapped and repeated, and then the line is dead."""
+    call = new_id()
+    audio = PAUSE + unfinished(speech[0].pcm)
+    media = list(chunks(audio))
+    for number in range(10, len(media) - 1, 7):
+        media[number], media[number + 1] = media[number + 1], media[number]
+    sent = [chunk for chunk in media if int(chunk["media"]["chunk"]) not in LOST]
+    twice = [chunk for number, chunk in enumerate(sent) for _ in range(1 + (number % 9 == 0))]
+    with listening() as listener, running_server("--fetch.allow-private") as server:
+        async with reading(server.url, call) as reader, carrier(server.url) as twilio:
+            await reader.wait_for("call")
+            await twilio.begin(call, webhook_url=listener.url + "/own")
+            await twilio.play(twice)
+            began = time.monotonic()
+            twilio.reset()
+            await ended(reader)
+            assert time.monotonic() - began < END_SECONDS_MAX
+        await all_freed(server.url)
+        await asyncio.to_thread(listener.wait, 1)
+    assert reader.text() == speech[0].text
+    _, _, told = listener.posted[0]
+    assert told["faults"] == {"repeated": len(twice) - len(sent), "missing": len(LOST) * CHUNK}
+    account = told["account"]
+    assert abs(account["received"] - 2 * len(audio)) <= 1
+    assert account["received"] == account["transcribed"] + account["silence"]
 
 
 async def test_a_pause_in_which_nothing_is_sent_ends_a_sentence(
