@@ -1,10 +1,14 @@
 """The live page in a real browser, with a recording as its microphone."""
 
+import base64
 import json
 import re
+import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soxr
 from playwright.async_api import Page, expect
 
 from tests.browser import (
@@ -66,19 +70,29 @@ async def test_audio_is_sent_at_the_devices_own_rate(
                 rates.append(json.loads(frame)["sample_rate"])
 
         page.on("websocket", lambda socket: socket.on("framesent", note))
-        device = await page.evaluate(DEVICE_RATE)
+        await page.add_init_script(f"const rate = {rate};{DEVICE}")
+        await page.reload()
         await page.click("#record")
         await expect(page.locator("#finals")).to_contain_text(said.text)
-        assert rates == [device]
+        assert rates == [rate]
+        assert await page.evaluate("window.contexts") == [rate]
 
 
-DEVICE_RATE = """async () => {
-  const media = await navigator.mediaDevices.getUserMedia({ audio: true });
-  const [track] = media.getTracks();
-  const { sampleRate } = track.getSettings();
-  track.stop();
-  return sampleRate;
-}"""
+# Chromium's fake microphone has always 48 kHz: what the device says of itself is said for it, and
+# the browser makes samples of that rate. `contexts` are the rates at which any are made.
+DEVICE = """
+const { getSettings } = MediaStreamTrack.prototype;
+MediaStreamTrack.prototype.getSettings = function () {
+  return { ...getSettings.call(this), sampleRate: rate };
+};
+window.contexts = [];
+window.AudioContext = class extends AudioContext {
+  constructor(...options) {
+    super(...options);
+    window.contexts.push(this.sampleRate);
+  }
+};
+"""
 
 
 async def test_a_microphone_that_is_refused_is_said_to_be(server_url: str) -> None:
@@ -142,6 +156,43 @@ async def test_two_tabs_hear_for_themselves(server_url: str, voice: tuple[Path, 
         await other.close()
         await expect(page.locator("#state")).to_have_text("Listening")
         await stopped(page)
+
+
+async def test_a_recording_is_decoded_by_the_browser_and_sent(
+    server_url: str, speech: list[Recording], tmp_path: Path
+) -> None:
+    """One sentence on the left, then one on the right."""
+    left, right = (np.frombuffer(r.pcm + bytes(32_000), np.int16) for r in speech[:2])
+    sides = np.zeros((len(left) + len(right), 2), np.int16)
+    sides[: len(left), 0], sides[len(left) :, 1] = left, right
+    file = tmp_path / "talk.wav"
+    with wave.open(str(file), "wb") as talk:
+        talk.setparams((2, 2, 44_100, 0, "NONE", ""))
+        talk.writeframes(soxr.resample(sides, 16_000, 44_100).tobytes())
+    async with opened(server_url) as page:
+        sent = await page.evaluate(SEND, base64.b64encode(file.read_bytes()).decode())
+        refused = await page.evaluate(SEND, base64.b64encode(b"no sound").decode())
+    assert " ".join(sent["texts"]) == f"{speech[0].text} {speech[1].text}"
+    assert sent["rate"] == 16_000
+    assert abs(sent["received"] - len(sides)) < 16
+    assert refused == {"error": "RangeError: The browser cannot decode this file as audio."}
+
+
+SEND = """async (base64) => {
+  const { decodeFile, sendFile, Stream } = await import("/client/index.js");
+  try {
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    const sound = await decodeFile(new Blob([bytes]));
+    const rate = sound.sampleRate;
+    const stream = new Stream("/v1/stream", { start: { sample_rate: rate } });
+    const texts = [];
+    stream.on("final", ({ text }) => texts.push(text));
+    const { received } = await sendFile(stream, sound);
+    return { texts, received, rate };
+  } catch (error) {
+    return { error: String(error) };
+  }
+}"""
 
 
 async def test_the_readmes_javascript_client_works(

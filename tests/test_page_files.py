@@ -169,7 +169,7 @@ async def test_what_failed_says_why_and_can_be_tried_again(server_url: str, brok
         await says(page, name, "Failed")
         await expect(card(page, name)).to_contain_text("not an audio or video file")
         await expect(page.locator("#announcer")).to_contain_text(f"{name}: Failed")
-        await page.screenshot(path=ARTEFACTS / "error.png")
+        await page.screenshot(path=ARTEFACTS / "files-error.png")
         before = await ids(page)
         # The page has forgotten the file itself by then: the server tries what it has.
         await page.reload()
