@@ -12,11 +12,10 @@ from streaming.audio import AudioBuffer, Samples
 from streaming.events import Account, Decode, Event, Final, Hypothesis, Kind, Warned, Word, samples
 from streaming.ledger import Ledger
 from streaming.requests import Requests
-from streaming.utterance import Part, Utterance
+from streaming.utterance import LANGUAGE_SURE, Part, Utterance
 
 ATTEMPTS_WHOLE = 2  # before an utterance is decoded in parts
 PART_MIN = samples(1000)
-LANGUAGE_SURE = 0.7
 
 
 class Finals:

@@ -15,9 +15,9 @@ from streaming.events import Word, milliseconds, samples
 from streaming.quality import PAUSE, Heard
 
 HALF_HEARD = samples(200)  # a word that ends so close to the window's end may still be growing
-# Before the last moment: the VAD errs by up to 140 ms, and audio comes in pieces.
+# Before the last moment: the VAD errs by up to 140 ms.
 EARLY = samples(200)
-LATEST = samples(100)  # what is half heard, or doubtful, waits until then for another hypothesis
+LATEST = samples(150)  # what is half heard, or doubtful, waits until then for another hypothesis
 DECODING_MS = 100  # of a hypothesis; twice of it is left at least between two
 IN_NUMBERS = frozenset("$£€¥%")
 

@@ -29,7 +29,7 @@ from streaming.events import (
     TurnEnded,
     samples,
 )
-from streaming.finals import LANGUAGE_SURE, Finals, with_volumes
+from streaming.finals import Finals, with_volumes
 from streaming.options import SessionOptions
 from streaming.overdue import before_open_number
 from streaming.requests import Requests
@@ -40,7 +40,7 @@ from streaming.utterance import Utterance
 FIRST_PARTIAL = samples(250)  # of speech before the first hypothesis
 EARLY = samples(96)  # of silence after which the speaker has probably finished
 CONTEXT_TOKENS_MAX = 60
-LANGUAGE_AUDIO_MIN = samples(1500)
+PIECE_MAX = samples(256)  # of audio that is expected to come at once
 LIVE_AHEAD_MAX = samples(2000)  # audio that has come earlier than this is not live
 
 
@@ -50,6 +50,7 @@ class Session:
         self.terms = terms
         self.buffer = AudioBuffer()
         self.ahead = 0  # samples that have come sooner than they can have been spoken
+        self.piece = 0  # samples that the next audio is expected to have
         self.requests = Requests(options, terms)
         self.finals = Finals(self.requests, self.buffer)
         self.preroll, self.tail = (FILE_MARGIN, FILE_MARGIN) if terms.is_file else (PREROLL, TAIL)
@@ -82,6 +83,7 @@ class Session:
         """Audio: [samples], 16 kHz."""
         assert not self.is_closed
         self.buffer.append(pcm)
+        self.piece = min(len(pcm), PIECE_MAX)
         # It is by the audio that a session knows that time passes.
         utterance = self.open
         if self.options.stable_ms_max and utterance is not None and self._settle_overdue(utterance):
@@ -303,7 +305,7 @@ class Session:
     def _accept_partial(self, utterance: Utterance, decode: Decode, found: Hypothesis) -> None:
         if decode.serial < utterance.newest_serial:
             return
-        self._learn_language(utterance, decode, found)
+        utterance.learn_language(found, decode.end - decode.start)
         broken = quality.fault(found, decode.end - decode.start)
         if decode.kind is Kind.EARLY:
             speech_end = min(self.segmenter.speech_end, decode.end)
@@ -326,8 +328,10 @@ class Session:
         """Call stable what would soon have waited too long, whether or not another hypothesis
         comes; whether there was anything."""
         # Audio that comes much faster than it was spoken says nothing of the time that passes.
-        now = self.buffer.end if self.ahead <= LIVE_AHEAD_MAX else utterance.newest_end
-        count = utterance.waits.overdue(now - samples(self.options.stable_ms_max))
+        is_live = self.ahead <= LIVE_AHEAD_MAX
+        # What would be late when the next piece comes is told now.
+        looked = self.buffer.end + self.piece if is_live else utterance.newest_end
+        count = utterance.waits.overdue(looked - samples(self.options.stable_ms_max))
         if self.options.numbers_whole and utterance.newest is not None:
             count = min(count, before_open_number(utterance.newest.words))
         return utterance.settle(count)
@@ -345,13 +349,6 @@ class Session:
                 event = replace(event, words=with_volumes(event.words, self.buffer))
             self.events.append(event)
         utterance.partial = None
-
-    @staticmethod
-    def _learn_language(utterance: Utterance, decode: Decode, found: Hypothesis) -> None:
-        is_long = decode.end - decode.start >= LANGUAGE_AUDIO_MIN
-        if utterance.language is None and is_long and found.language_probability >= LANGUAGE_SURE:
-            utterance.language = found.language
-            utterance.language_probability = found.language_probability
 
     # ---- settling
 

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field, replace
 
 from streaming import quality
 from streaming.agreement import Agreement, begins
-from streaming.events import END_MARKS, Hypothesis, Partial, Reason, Word
+from streaming.events import END_MARKS, Hypothesis, Partial, Reason, Word, samples
 from streaming.overdue import Waits
+
+LANGUAGE_SURE = 0.7
+LANGUAGE_AUDIO_MIN = samples(1500)  # to learn an utterance's language of
 
 
 @dataclass(slots=True)
@@ -93,6 +96,13 @@ class Utterance:
         stable = tuple(w if w.stable else replace(w, stable=True) for w in self.agreement.stable)
         self.agreement.stable = stable
         words = stable + self.newest.words[len(stable) :]
+    def learn_language(self, found: Hypothesis, length: int) -> None:
+        """`length`: samples of its window."""
+        is_sure = found.language_probability >= LANGUAGE_SURE
+        if self.language is None and length >= LANGUAGE_AUDIO_MIN and is_sure:
+            self.language = found.language
+            self.language_probability = found.language_probability
+
         self.shown = _within(words, self.onset, self.newest_end)
 
     def partial_of(self, channel: int, *, again: bool = False) -> Partial:
