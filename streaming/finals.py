@@ -123,12 +123,14 @@ class Finals:
 
     # ---- what is due
 
-    def due(self) -> list[Event]:
-        """The finals that can be sent now, each after the warnings about it."""
-        events: list[Event] = []
-        while self.ending and self.ending[0].is_resolved:
-            events += self._finish(self.ending.popleft())
-        return events
+    @property
+    def is_due(self) -> bool:
+        """Whether the next final can be sent now."""
+        return bool(self.ending) and self.ending[0].is_resolved
+
+    def next(self) -> list[Event]:
+        """The final that is due, after the warnings about it."""
+        return self._finish(self.ending.popleft())
 
     def _finish(self, utterance: Utterance) -> list[Event]:
         events: list[Event] = []

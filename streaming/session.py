@@ -353,11 +353,25 @@ class Session:
     # ---- settling
 
     def _settle(self) -> None:
-        """Send the finals that are due, in order, then what waited for them."""
-        self.events += self.finals.due()
+        """Send the finals that are due, in order, each with what waited for it alone."""
+        while self.finals.is_due:
+            self.events += self.finals.next()
+            self._tell_markers()
+        self._tell_markers()
         self._tell_partial()
+        if self.is_closed and not (self.controls or self.finals.ending or self.is_done):
+            self.is_done = True
+            self.events.append(Done((self.finals.account(self.buffer.end),)))
+        onset = self.segmenter.onset
+        needed = self.segmenter.position if onset is None else onset
+        first = self.finals.ending[0] if self.finals.ending else self.open
+        if first is not None:
+            needed = min(needed, first.start + self.preroll)
+        self.buffer.forget(needed - self.preroll)
+
+    def _tell_markers(self) -> None:
         answered = self._answered()
-        ended = self.finals.ending[0].start if self.finals.ending else self.buffer.end
+        ended = self.finals.ending[0].spoken_from if self.finals.ending else self.buffer.end
         while self.markers:
             at, marker = self.markers[0]
             # What is asked for in the middle of an utterance does not wait for its end.
@@ -367,21 +381,15 @@ class Session:
             channel = self.terms.channel
             told = Configured(at, channel) if marker is None else Marked(marker, at, channel)
             self.events.append(told)
-        if self.is_closed and not (self.controls or self.finals.ending or self.is_done):
-            self.is_done = True
-            self.events.append(Done((self.finals.account(self.buffer.end),)))
-        onset = self.segmenter.onset
-        needed = self.segmenter.position if onset is None else onset
-        self.buffer.forget(min(answered, needed - self.preroll))
 
     def _answered(self) -> int:
-        """Everything before this position has been answered."""
+        """All speech before this position has been answered."""
         if self.finals.ending:
-            return self.finals.ending[0].start
+            return self.finals.ending[0].spoken_from
         if self.open is not None:
-            return self.open.start
+            return self.open.spoken_from
         if self.segmenter.onset is not None:
-            return self.segmenter.onset
+            return self.segmenter.onset + HOP - 1
         scored = self.segmenter.position
         return self.buffer.end if self.buffer.end - scored < HOP else scored
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from streaming import quality
 from streaming.agreement import Agreement, begins
-from streaming.events import END_MARKS, Hypothesis, Partial, Reason, Word, samples
+from streaming.events import END_MARKS, HOP, Hypothesis, Partial, Reason, Word, samples
 from streaming.overdue import Waits
 
 LANGUAGE_SURE = 0.7
@@ -69,6 +69,12 @@ class Utterance:
     parts: list[Part] = field(default_factory=list)
 
     @property
+    def spoken_from(self) -> int:
+        """What the client said up to here, in the silence before, came before this utterance: it
+        was heard with the hop before the first of speech."""
+        return max(self.start, self.onset) + HOP - 1
+
+    @property
     def is_resolved(self) -> bool:
         return bool(self.parts) and not any(part.is_open for part in self.parts)
 
@@ -90,12 +96,6 @@ class Utterance:
         self._show()
         return True
 
-    def _show(self) -> None:
-        """Those words that were stable stay exactly as they were."""
-        assert self.newest is not None
-        stable = tuple(w if w.stable else replace(w, stable=True) for w in self.agreement.stable)
-        self.agreement.stable = stable
-        words = stable + self.newest.words[len(stable) :]
     def learn_language(self, found: Hypothesis, length: int) -> None:
         """`length`: samples of its window."""
         is_sure = found.language_probability >= LANGUAGE_SURE
@@ -103,6 +103,12 @@ class Utterance:
             self.language = found.language
             self.language_probability = found.language_probability
 
+    def _show(self) -> None:
+        """Those words that were stable stay exactly as they were."""
+        assert self.newest is not None
+        stable = tuple(w if w.stable else replace(w, stable=True) for w in self.agreement.stable)
+        self.agreement.stable = stable
+        words = stable + self.newest.words[len(stable) :]
         self.shown = _within(words, self.onset, self.newest_end)
 
     def partial_of(self, channel: int, *, again: bool = False) -> Partial:

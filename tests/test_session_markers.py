@@ -1,0 +1,63 @@
+"""What the client said between two utterances is answered between their finals."""
+
+from streaming.events import Event, Final, Kind, Marked, Warned, join
+from tests.driven import Bench, spoken
+
+
+def told(bench: Bench) -> list[str]:
+    """Texts of finals, and names of markers."""
+    return [_name(event) for event in bench.events if isinstance(event, Final | Marked)]
+
+
+def _name(event: Event) -> str:
+    return join(event.words) if isinstance(event, Final) else str(getattr(event, "marker", ""))
+
+
+def test_a_forced_end_does_not_wait_for_speech_that_follows_soon() -> None:
+    bench = spoken()
+    bench.hear(0.0, 8)
+    bench.session.finalize()
+    bench.session.mark("x")
+    bench.hear(0.9, 4)
+    bench.answer(bench.newest(Kind.FINAL), "one")
+    assert told(bench) == ["one", "x"]
+
+
+def test_neither_does_one_in_the_middle_of_speech() -> None:
+    bench = spoken()
+    bench.session.finalize()
+    bench.session.mark("x")
+    bench.hear(0.9, 4)
+    bench.answer(bench.newest(Kind.FINAL), "one")
+    assert told(bench) == ["one", "x"]
+
+
+def two_with_a_marker_between() -> Bench:
+    bench = spoken()
+    bench.hear(0.0, 8)
+    bench.session.finalize()
+    bench.session.mark("x")
+    bench.hear(0.9, 32)
+    bench.session.finalize()
+    bench.session.mark("y")
+    return bench
+
+
+def test_a_marker_comes_before_the_final_after_it_that_was_known_sooner() -> None:
+    bench = two_with_a_marker_between()
+    first, second = [d for d in bench.session.requests.waiting if d.kind is Kind.FINAL]
+    bench.answer(second, "two")
+    assert told(bench) == []
+    bench.answer(first, "one")
+    assert told(bench) == ["one", "x", "two", "y"]
+
+
+def test_a_marker_waits_for_the_final_before_it_alone() -> None:
+    bench = two_with_a_marker_between()
+    first, second = [d for d in bench.session.requests.waiting if d.kind is Kind.FINAL]
+    bench.answer(first, "one")
+    assert told(bench) == ["one", "x"]
+    bench.session.fail(second)
+    bench.collect()
+    assert len(bench.of(Warned)) == 1
+    assert told(bench) == ["one", "x", "", "y"]
