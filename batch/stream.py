@@ -20,6 +20,8 @@ from streaming.session import Session
 
 MARKERS_MAX = 100
 SPOOLED_MARKERS_MAX = 10_000  # where whole recordings may wait, with what was said between
+# Of the time that passes: what once came all at once does not count for ever.
+FORGIVEN = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +293,7 @@ class Stream:
             pcm = pcm.mean(axis=1, keepdims=True, dtype=np.float32)
         passed = source.passed()
         for channel, session in enumerate(source.sessions):
-            session.ahead = max(session.ahead - passed, 0) + len(pcm)
+            session.ahead = max(session.ahead - round(FORGIVEN * passed), 0) + len(pcm)
             session.feed(pcm[:, channel])
         if self._buffers_full():
             source.hold()

@@ -20,6 +20,7 @@ from streaming.overdue import (
     hypothesis_seconds_max,
 )
 from streaming.quality import PAUSE, Heard
+from streaming.session import LIVE_AHEAD_MAX
 from tests.conftest import Recording
 from tests.driven import Bench, spoken
 from tests.test_agreement import words
@@ -250,4 +251,18 @@ async def test_how_much_sooner_audio_has_come_than_it_was_spoken(
     stream.sources[0].heard_at -= 60
     stream.feed(bytes(3200))
     assert session.ahead == samples(100)
+    stream.abandon()
+
+
+async def test_audio_that_came_all_at_once_is_forgotten_while_more_comes_as_it_is_spoken(
+    engine: Engine,
+) -> None:
+    stream = engine.open(AudioFormat(), QUICK)
+    (session,) = stream.sessions
+    stream.feed(bytes(3 * 32_000))
+    assert session.ahead > LIVE_AHEAD_MAX
+    for _ in range(100):  # five seconds
+        stream.sources[0].heard_at -= 0.05
+        stream.feed(bytes(1600))
+    assert session.ahead <= LIVE_AHEAD_MAX
     stream.abandon()
