@@ -35,7 +35,7 @@ def items(text: str, language: str = "en", **asked: Any) -> list[Item]:
 
 
 def joined(text: str, language: str = "en", **asked: Any) -> str:
-    return text_of(turn(text, language, **asked).tokens, " ")
+    return text_of(turn(text, language, **asked).tokens)
 
 
 # ---- marks

@@ -1,6 +1,7 @@
 """Items → json-v2, text and subtitles."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,6 +95,13 @@ def test_the_config_is_told_as_it_was_given() -> None:
 
 def test_text_is_one_line_without_channels() -> None:
     assert as_text(rendering(final("Hello, you.", 0), final("Bye.", 3))) == "Hello, you. Bye.\n"
+
+
+def test_text_has_the_delimiters_of_what_was_spoken() -> None:
+    mandarin = replace(final("你 好 。", 3), language="zh")
+    finals = (final("Hello.", 0), mandarin, final("Bye.", 6))
+    told = replace(rendering(*finals, language="cmn_en"), codes=("zh", "en"))
+    assert as_text(told) == "Hello. 你好。 Bye.\n"
 
 
 def test_subtitles_keep_to_the_lines_that_are_asked_for() -> None:

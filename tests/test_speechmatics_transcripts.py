@@ -120,6 +120,18 @@ def test_a_language_without_spaces_has_no_delimiter() -> None:
     assert text(messages) == "今日は晴れ。"
 
 
+def test_each_language_of_a_session_has_its_own_delimiter() -> None:
+    messages = told(
+        started(language="cmn_en"),
+        final("Hello there.", language="en"),
+        final("~你 ~好 ~。", 3000, language="zh"),
+        final("Good day.", 6000, language="en"),
+    )
+    assert text(messages) == "Hello there. 你好。Good day. "
+    messages = told(started(language="auto"), final("~今日 ~は", language="ja"))
+    assert text(messages) == "今日は"
+
+
 def test_what_belongs_to_a_word_is_told_with_it() -> None:
     messages = told(started(), partial("a well ~-known man", 2), partial("a well ~-known man", 3))
     assert said(messages) == [("AddTranscript", "a "), ("AddTranscript", "well-known ")]

@@ -34,8 +34,6 @@ class Channel:
     def __init__(self, live: LivePlan, label: str | None) -> None:
         # for the session
         self.label = label
-        codes = live.choice.codes
-        self.delimiter = delimiter_of(codes[0] if codes else "")
         self.words = LiveWords(live.editor)
         self.pauses = Pauses()
         # until changed
@@ -128,10 +126,11 @@ class Channel:
 
     def _transcript(self, kind: str, tokens: Sequence[Token], at: int, **more: Any) -> Message:
         """`at`: where it is, in ms, with no words in it."""
-        text = text_of(tokens, self.delimiter)
-        if text and kind == "AddTranscript":
-            text += self.delimiter  # clients write one final after the other, as they are
+        text = text_of(tokens)
         items = [item for token in tokens for item in token]
+        if items and kind == "AddTranscript":
+            # Clients write one final after the other, as they are.
+            text += delimiter_of(items[-1].language)
         start, end = (items[0].start, items[-1].end) if items else (at, at)
         metadata = {"start_time": seconds(start), "end_time": seconds(end), "transcript": text}
         volume = self.volumes.of if self.live.config.audio_filtering_config else None

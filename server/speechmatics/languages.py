@@ -77,7 +77,8 @@ def pack_info(codes: tuple[str, ...]) -> dict[str, Any]:
 
 
 def delimiter_of(code: str) -> str:
-    return "" if code in UNSPACED else " "
+    """What is written between words; `code`: theirs or Whisper's."""
+    return "" if _OTHERS.get(code, code) in UNSPACED else " "
 
 
 def _direction(code: str) -> str:

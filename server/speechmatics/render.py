@@ -185,28 +185,30 @@ def timestamp(time: datetime) -> str:
 def as_text(rendering: Rendering) -> str:
     """All that is said; with channels, turn by turn under the name of each."""
     labels = rendering.labels
-    delimiter = delimiter_of(rendering.codes[0] if rendering.codes else "")
     if not labels:
-        return text_of((t for turn in rendering.turns for t in turn.tokens), delimiter) + "\n"
+        return text_of(t for turn in rendering.turns for t in turn.tokens) + "\n"
     blocks: list[tuple[int, list[Token]]] = []
     for turn in rendering.turns:
         if blocks and blocks[-1][0] == turn.channel:
             blocks[-1][1].extend(turn.tokens)
         else:
             blocks.append((turn.channel, list(turn.tokens)))
-    parts = (f"SPEAKER: {labels[c]}\n{text_of(tokens, delimiter)}\n" for c, tokens in blocks)
+    parts = (f"SPEAKER: {labels[c]}\n{text_of(tokens)}\n" for c, tokens in blocks)
     return "\n".join(parts)
 
 
-def text_of(tokens: Iterable[Token], delimiter: str) -> str:
-    """Words with the delimiter between them, marks where they belong."""
+def text_of(tokens: Iterable[Token]) -> str:
+    """Words with the delimiters of their languages between them, marks where they belong."""
     parts: list[str] = []
+    before = ""
     is_open = True  # nothing is put between: at the beginning, after an opening mark
     for token in tokens:
         for item in token:
+            delimiter = delimiter_of(item.language)
             attached = item.attaches_to in ("previous", "both")
-            parts += [item.text] if is_open or attached else [delimiter, item.text]
+            parts += [item.text] if is_open or attached else [before or delimiter, item.text]
             is_open = item.attaches_to in ("next", "both")
+            before = delimiter
     return "".join(parts)
 
 
@@ -226,7 +228,7 @@ def _as_words(turn: Turn) -> tuple[Word, ...]:
     """Each word with its marks, as one that subtitles are made of."""
     words: list[Word] = []
     for token in turn.tokens:
-        text = text_of([token], "")
+        text = text_of([token])
         start, end = samples(token[0].start), samples(token[-1].end)
         is_mark = all(item.attaches_to for item in token)
         if is_mark and words and token[0].attaches_to == "previous":

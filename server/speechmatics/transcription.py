@@ -214,7 +214,7 @@ class _Listener:
             Translated(
                 turn.tokens[0][0].start,
                 turn.tokens[-1][-1].end,
-                text_of(turn.tokens, " "),
+                text_of(turn.tokens),
                 turn.channel,
             )
             for turn in self.plan.editor.turns(spoken(transcript))
