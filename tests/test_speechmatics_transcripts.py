@@ -60,6 +60,12 @@ def test_stable_words_are_final_and_the_rest_is_a_partial() -> None:
     ]
 
 
+def test_what_turns_out_not_to_be_speech_is_withdrawn() -> None:
+    found = started(**PARTIALS)
+    messages = told(found, partial("Uh"), final(""), final("", 2000))
+    assert said(messages) == [("AddPartialTranscript", "Uh"), ("AddPartialTranscript", "")]
+
+
 def test_without_partials_there_are_finals_alone() -> None:
     messages = told(started(), partial("Open the", 1), final("Open the door."))
     assert said(messages) == [("AddTranscript", "Open "), ("AddTranscript", "the door. ")]

@@ -44,6 +44,7 @@ class Channel:
         self.volumes = Volumes(())  # of the words of the utterance that is told of
         self.rest = b""  # the first bytes of a sample whose others are to come
         self.is_ended = False
+        self.is_shown = False  # the newest partial has words
         # what was asked
         self.forces = 0  # how often an end was forced that is still to be told
         self.forced_after = 0  # messages of audio, the last time
@@ -104,6 +105,8 @@ class Channel:
             more = {"forced": True} if self.is_forced else {}
             yield self._final(tokens, milliseconds(event.end), **more)
             yield from self._partial(())
+        elif self.is_shown:
+            yield from self._partial(())  # nobody said that
         self.pauses.final(event.words[-1].end if event.words else None)
         yield from self._over()
 
@@ -122,6 +125,7 @@ class Channel:
     def _partial(self, tokens: Sequence[Token]) -> Iterable[Message]:
         if not self.live.config.enable_partials:
             return []
+        self.is_shown = bool(tokens)
         return [self._transcript("AddPartialTranscript", tokens, self.words.floor)]
 
     def _transcript(self, kind: str, tokens: Sequence[Token], at: int, **more: Any) -> Message:
