@@ -2,7 +2,8 @@
 #
 #   docker build -t stentor --build-arg MODEL=small .
 #   docker run -i stentor < talk.mp3 > talk.json               the contract of `stentor transcriber`
-#   docker run -p 8000:8000 stentor serve                      the server
+#   docker run -p 8000:8000 -e STENTOR_KEYS=$KEY stentor serve            the server
+#   docker run -p 9000:9000 -e STENTOR_KEYS=$KEY stentor rt               the same at port 9000
 #
 # It needs no privileges, no network and no place to write but a tmpfs:
 #   docker run -i --read-only --tmpfs /home/smuser --user 1234:1234 --network none stentor < talk.mp3
@@ -42,6 +43,7 @@ RUN groupadd --gid 1000 smuser \
  && chmod 1777 /home/smuser /home/smuser/work \
  && chmod 755 /usr/local/bin/entrypoint.sh /usr/local/bin/pipeline
 ENV PATH=/opt/stentor/bin:$PATH \
+    HOME=/home/smuser \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     STENTOR_MODEL=/models/default \
@@ -49,6 +51,6 @@ ENV PATH=/opt/stentor/bin:$PATH \
     HF_HUB_OFFLINE=1
 USER 1000:1000
 WORKDIR /opt/orchestrator
-# 8000 is the server's, 18000 the worker's.
-EXPOSE 8000 18000
+# 8000 is the server's, 9000 that of `rt`, 18000 the worker's.
+EXPOSE 8000 9000 18000
 ENTRYPOINT ["entrypoint.sh"]

@@ -1,23 +1,33 @@
 """The image, as far as it can be tried without a container engine."""
 
+import json
 import os
 import subprocess
 import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
+from websockets.sync.client import connect
 
-from tests.conftest import NANO, ROOT
+from tests.conftest import NANO, ROOT, free_port
 from tests.transcriber_rigs import HELLO, document, environment, text
 
 BIN = Path(sys.executable).parent
 DOCKER = ROOT / "docker"
 
 
+PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+KEY = "sk-of-the-tests-0123456789abcdef"
+
+
 def entrypoint(
-    *arguments: str, script: str = "entrypoint.sh"
+    *arguments: str, script: str = "entrypoint.sh", **variables: str
 ) -> subprocess.CompletedProcess[bytes]:
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     with HELLO.open("rb") as audio:
         return subprocess.run(
             [str(DOCKER / script), *arguments],
@@ -26,7 +36,7 @@ def entrypoint(
             timeout=60,
             check=False,
             cwd=ROOT,
-            env=environment(PATH=path),
+            env=environment(PATH=PATH, **variables),
         )
 
 
@@ -55,7 +65,73 @@ def test_a_usage_error_keeps_its_exit_code() -> None:
     assert entrypoint("--parallel", "0").returncode == 2
 
 
-def test_its_other_command_is_the_server() -> None:
-    ran = entrypoint("serve", "--print-config")
+@contextmanager
+def serving(command: str, folder: Path, **variables: str) -> Iterator[str]:
+    """What the image's command listens on, at every interface as there."""
+    port = free_port()
+    more = {"PATH": PATH, "STENTOR_HOST": "0.0.0.0", "STENTOR_PORT": str(port), **variables}
+    process = subprocess.Popen(
+        [str(DOCKER / "entrypoint.sh"), command],
+        cwd=folder,
+        env=environment(STENTOR_JOBS__FOLDER=str(folder), **more),
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until_answered(f"{url}/ready", process)
+        yield url
+    finally:
+        process.terminate()
+        assert process.wait(timeout=30) == 0
+
+
+def until_answered(url: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None
+        try:
+            if httpx.get(url, timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError("the server does not answer")
+
+
+@pytest.mark.parametrize("command", ["serve", "rt"])
+def test_its_other_command_is_the_server(command: str, tmp_path: Path) -> None:
+    start = {
+        "message": "StartRecognition",
+        "audio_format": {"type": "raw", "encoding": "pcm_s16le", "sample_rate": 16_000},
+        "transcription_config": {"language": "en"},
+    }
+    one = {"STENTOR_KEYS": KEY, "SM_MAX_CONCURRENT_CONNECTIONS": "1"}
+    headers = {"authorization": f"Bearer {KEY}"}
+    with serving(command, tmp_path, **one) as url:
+        assert httpx.get(f"{url}/v2/jobs").status_code == 401
+        assert httpx.get(f"{url}/v2/jobs", headers=headers).json() == {"jobs": []}
+        address = f"{url.replace('http', 'ws', 1)}/v2"
+        with connect(address, additional_headers=headers) as socket:
+            socket.send(json.dumps(start))
+            told = {json.loads(socket.recv(timeout=20))["message"] for _ in range(2)}
+            assert "RecognitionStarted" in told
+            assert httpx.get(f"{url}/ready").status_code == 503  # it is the one session
+
+
+@pytest.mark.parametrize(
+    ("command", "port", "asked", "streams"),
+    [("serve", 8000, {}, 1000), ("rt", 9000, {"SM_MAX_CONCURRENT_CONNECTIONS": "3"}, 3)],
+)
+def test_it_is_configured_as_the_real_time_container_is(
+    command: str, port: int, asked: dict[str, str], streams: int
+) -> None:
+    ran = entrypoint(command, "--print-config", **asked)
     assert ran.returncode == 0
-    assert f'model = "{NANO}"' in ran.stdout.decode()
+    config = tomllib.loads(ran.stdout.decode())
+    assert (config["model"], config["port"]) == (str(NANO), port)
+    assert config["engine"]["streams_max"] == streams
+
+
+def test_keys_are_made_in_the_image(tmp_path: Path) -> None:
+    ran = entrypoint("keys", "create", "alice", STENTOR_JOBS__FOLDER=str(tmp_path))
+    assert (ran.returncode, len(ran.stdout.strip()) >= 20) == (0, True), ran.stderr
+    ran = entrypoint("certs", "--help")
+    assert (ran.returncode, ran.stderr) == (0, b"")
