@@ -35,6 +35,12 @@ SECRETS = ("token_secret", "twilio_token", "webhook_secret")
 PASSWORD: Final = re.compile(r"(://[^:/?#@]*:).*@|((?:[?&]|^)\w*pass\w*=)[^&#]*")
 MASK: Final = "**********"  # as pydantic writes a secret
 KEY_VARIABLE = "STENTOR_API_KEY"  # of the commands that are clients of a server
+# Kubernetes tells each container of the services beside it: in these of one named `stentor`, and in
+# STENTOR_PORT, where ours is a number.
+SERVICE: Final = re.compile(
+    PREFIX + r"(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://")
 
 
 class ConfigError(Exception):
@@ -123,6 +129,12 @@ class Config(BaseSettings):
         return (named["init_settings"],)
 
 
+class _Variables(EnvSettingsSource):
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        found = super()._load_env_vars()
+        return {n: text for n, text in found.items() if not _is_of_a_service(n.upper(), text or "")}
+
+
 def read(flags: Mapping[str, Any], file: Path | None = None) -> Config:
     """The configuration from `flags` (nested, by field name), the environment, and a TOML file.
 
@@ -133,7 +145,7 @@ def read(flags: Mapping[str, Any], file: Path | None = None) -> Config:
     try:
         sources = {
             "flag": InitSettingsSource(Config, init_kwargs=dict(flags)),
-            "environment": EnvSettingsSource(Config),
+            "environment": _Variables(Config),
             str(path): TomlConfigSettingsSource(Config, toml_file=path),
         }
     except ValueError as error:  # not TOML
@@ -191,12 +203,21 @@ def _existing(file: Path | None) -> Path | None:
 def _refuse_unknown_variables() -> None:
     # pydantic-settings ignores unknown variables at the top level.
     known = [_variable(name) for name in names()] + [FILE_VARIABLE, KEY_VARIABLE]
-    given = [name.upper() for name in os.environ if name.upper().startswith(PREFIX)]
-    unknown = [name for name in given if name not in known]
+    given = [(name.upper(), text) for name, text in os.environ.items()]
+    unknown = [
+        name
+        for name, text in given
+        if name.startswith(PREFIX) and name not in known and not _is_of_a_service(name, text)
+    ]
     if unknown:
         raise ConfigError(
             "\n".join(f"unknown variable {name}{nearest(name, known)}" for name in unknown)
         )
+
+
+def _is_of_a_service(name: str, text: str) -> bool:
+    is_address = name.endswith("_PORT") and SERVICE_ADDRESS.match(text)
+    return bool(is_address or SERVICE.fullmatch(name))
 
 
 def _variable(name: str) -> str:

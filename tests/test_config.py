@@ -101,6 +101,25 @@ def test_unknown_variables_are_refused_with_the_nearest_name(
     )
 
 
+def test_variables_of_a_service_of_our_name_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {
+        "SERVICE_HOST": "10.96.0.7",
+        "SERVICE_PORT": "8000",
+        "SERVICE_PORT_HTTP": "8000",
+        "PORT": "tcp://10.96.0.7:8000",
+        "PORT_8000_TCP": "tcp://10.96.0.7:8000",
+        "PORT_8000_TCP_PROTO": "tcp",
+        "PORT_8000_TCP_PORT": "8000",
+        "PORT_8000_TCP_ADDR": "10.96.0.7",
+        "RT_SERVICE_HOST": "10.96.0.8",
+        "RT_PORT": "tcp://10.96.0.8:9000",
+    }.items():
+        monkeypatch.setenv(f"STENTOR_{name}", text)
+    assert parsed().port == 8000
+    monkeypatch.setenv("STENTOR_PORT", "8001")
+    assert parsed().port == 8001
+
+
 def test_unknown_keys_of_the_file_are_refused_with_the_nearest_name(bare: Path) -> None:
     (bare / "stentor.toml").write_text("prot = 1\n[engine]\nbatchmax = 1")
     said = refusal().splitlines()
