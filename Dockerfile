@@ -24,10 +24,15 @@ COPY clients clients
 RUN python -m venv /opt/stentor \
  && /opt/stentor/bin/pip install --extra-index-url "${TORCH_INDEX}" . \
  && /opt/stentor/bin/python -m compileall -q -j 0 /opt/stentor/lib
-RUN mkdir -p /models/default \
- && if [ "${MODEL}" != none ]; then \
+# Under its own name, which says what it can do: not every one translates.
+RUN mkdir /models \
+ && if [ "${MODEL}" = none ]; then \
+      mkdir /models/default; \
+    else \
       folder="$(HF_HOME=/tmp/hub /opt/stentor/bin/stentor models pull "${MODEL}")" \
-      && cp -L "${folder}"/* /models/default/; \
+      && mkdir "/models/${MODEL##*/}" \
+      && cp -L "${folder}"/* "/models/${MODEL##*/}" \
+      && ln -s "${MODEL##*/}" /models/default; \
     fi \
  && rm -rf /tmp/hub
 

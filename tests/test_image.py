@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
+from batch.models import read_traits, resolve
+from batch.options import ModelOptions
 from tests.conftest import NANO, ROOT, free_port
 from tests.transcriber_rigs import HELLO, document, environment, text
 
@@ -49,6 +52,41 @@ def test_the_dockerfile_has_no_faults_that_a_linter_knows() -> None:
         check=False,
     )
     assert (ran.stdout, ran.returncode) == ("", 0)
+
+
+def models_made(model: str, tmp_path: Path) -> Path:
+    """What the image's /models is, if `stentor models pull` finds the small model."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    step = re.search(r"^RUN (mkdir /models.*?[^\\])$", dockerfile, re.MULTILINE | re.DOTALL)
+    assert step is not None
+    pull = tmp_path / "stentor"
+    pull.write_text(f"#!/bin/sh\necho {NANO}\n")
+    pull.chmod(0o755)
+    shell = step[1].replace("/opt/stentor/bin/stentor", str(pull)).replace("cp -L", "cp -rL")
+    shell = shell.replace("/tmp/hub", f"{tmp_path}/hub").replace("/models", f"{tmp_path}/models")
+    variables = {**os.environ, "MODEL": model}
+    subprocess.run(["sh", "-euc", shell], check=True, timeout=60, env=variables)
+    return tmp_path / "models" / "default"
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "translates"),
+    [
+        ("small", "small", True),
+        ("large-v3-turbo", "large-v3-turbo", False),
+        ("Systran/faster-distil-whisper-small.en", "faster-distil-whisper-small.en", False),
+    ],
+)
+def test_its_model_keeps_its_name(model: str, name: str, translates: bool, tmp_path: Path) -> None:
+    folder = models_made(model, tmp_path)
+    (folder / "stentor.json").unlink()  # others have none
+    found = resolve(ModelOptions(name=str(folder)))
+    assert found.info.name == name
+    assert read_traits(folder, "cpu", name).translates is translates
+
+
+def test_a_model_may_be_mounted(tmp_path: Path) -> None:
+    assert list(models_made("none", tmp_path).iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", [(), ("--parallel", "1"), ("transcriber",)])
