@@ -73,7 +73,9 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
     def __init__(self, options: FetchOptions) -> None:
         # Connections are not kept: one made for a name must not serve another at its address.
         limits = httpx.Limits(max_keepalive_connections=0)
-        super().__init__(limits=limits, trust_env=False, retries=0)
+        # Of the environment SSL_CERT_FILE counts, and no proxy.
+        trusted = httpx.create_ssl_context()
+        super().__init__(verify=trusted, limits=limits, trust_env=False, retries=0)
         self.options = options
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -2,10 +2,13 @@
 
 import codecs
 import http.server
+import os
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from batch.job_options import FetchOptions
+from server.certificates import Authority
+from server.speechmatics import audio
+from server.speechmatics.config import FetchData
+from server.speechmatics.options import TranscriberOptions
 from tests.conftest import ROOT, SPEECH
 from tests.transcriber_rigs import (
     HELLO,
@@ -54,13 +62,22 @@ class Audio(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+@contextmanager
+def served(tls: ssl.SSLContext | None = None) -> Iterator[str]:
     handler = partial(Audio, directory=str(SPEECH))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/hello.wav"
+        scheme = "https" if tls else "http"
+        yield f"{scheme}://127.0.0.1:{server.server_port}/hello.wav"
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with served() as address:
+        yield address
 
 
 def test_audio_may_be_fetched(tmp_path: Path, address: str) -> None:
@@ -68,6 +85,48 @@ def test_audio_may_be_fetched(tmp_path: Path, address: str) -> None:
     job = config(tmp_path / "job.json", fetch_data=fetch)
     ran = transcriber("--job-config", job, STENTOR_FETCH__ALLOW_PRIVATE="true")
     assert text(document(ran)) == "Hello, good morning."
+
+
+def test_audio_may_be_fetched_with_tls(tmp_path: Path) -> None:
+    authority = Authority.of(tmp_path)
+    for name, data in zip(("cert", "key"), authority.issue(["127.0.0.1"], 1), strict=True):
+        (tmp_path / f"{name}.pem").write_bytes(data)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    private = {"STENTOR_FETCH__ALLOW_PRIVATE": "true"}
+    with served(tls) as address:
+        fetch = {"url": address, "auth_headers": ["X-Key: secret"]}
+        job = config(tmp_path / "job.json", fetch_data=fetch)
+        trusted = str(tmp_path / "ca.pem")
+        ran = transcriber("--job-config", job, **private, SSL_CERT_FILE=trusted)
+        assert text(document(ran)) == "Hello, good morning."
+        ran = transcriber("--job-config", job, **private)
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    assert ran.stderr.startswith(b"unable to fetch audio: ")
+
+
+@pytest.mark.parametrize("setting", ["TRANSCRIBER__BYTES_MAX", "FETCH__BYTES_MAX"])
+def test_what_is_fetched_may_be_no_larger_than_any_file(
+    tmp_path: Path, address: str, setting: str
+) -> None:
+    fetch = {"url": address, "auth_headers": ["X-Key: secret"]}
+    job = config(tmp_path / "job.json", fetch_data=fetch)
+    bounds = {"STENTOR_FETCH__ALLOW_PRIVATE": "true", f"STENTOR_{setting}": "1000"}
+    ran = transcriber("--job-config", job, **bounds)
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    assert b"larger than 1000 bytes" in ran.stderr
+
+
+async def test_what_is_fetched_does_not_stay_in_memory(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audio, "SPOOL_BYTES", 1000)
+    fetch = FetchData(url=address, auth_headers=["X-Key: secret"])
+    options = TranscriberOptions(work=str(tmp_path))
+    async with audio.fetched(fetch, options, FetchOptions(allow_private=True)) as file:
+        assert os.readlink(f"/proc/self/fd/{file.fileno()}").startswith(str(tmp_path))
+        file.seek(0)
+        assert file.read() == HELLO.read_bytes()
 
 
 def test_what_cannot_be_fetched_is_said(tmp_path: Path, address: str) -> None:

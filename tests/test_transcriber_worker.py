@@ -1,13 +1,16 @@
 """The container's long-lived worker: a real process on a real port."""
 
 import asyncio
+import http.server
 import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +186,23 @@ def test_audio_that_cannot_be_fetched_rejects_the_job(worker: httpx.Client) -> N
     assert answer.status_code == 201
     told = ended(worker, answer.json()["id"])
     assert told["errors"][0]["message"].startswith("unable to fetch audio: ")
+
+
+def test_what_is_fetched_may_be_no_larger_than_what_is_sent() -> None:
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(SPEECH))
+    bounds = {"STENTOR_FETCH__ALLOW_PRIVATE": "true", "STENTOR_TRANSCRIBER__BYTES_MAX": "1000"}
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as files,
+        running(**bounds) as client,
+    ):
+        threading.Thread(target=files.serve_forever, daemon=True).start()
+        fetch = {"url": f"http://127.0.0.1:{files.server_port}/hello.wav"}
+        config = json.dumps({**CONFIG, "fetch_data": fetch})
+        answer = client.post("/v2/jobs", files={"config": (None, config)})
+        told = ended(client, answer.json()["id"])
+        files.shutdown()
+    assert told["status"] == "rejected"
+    assert "larger than 1000 bytes" in told["errors"][0]["message"]
 
 
 def test_what_is_not_there_is_404(worker: httpx.Client) -> None:

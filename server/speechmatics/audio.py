@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, Final, cast
@@ -38,9 +38,7 @@ async def found(
     """
     async with AsyncExitStack() as resources:
         if fetch is not None and not fetch.url.startswith("file:"):
-            spool = resources.enter_context(_spool(options))
-            await download(fetch.url, fetch.headers, guard, spool)
-            yield cast(BinaryIO, spool)
+            yield await resources.enter_async_context(fetched(fetch, options, guard))
         elif fetch is not None:
             yield _checked(_path_of(fetch.url), options.bytes_max)
         elif file is not None or INPUT.exists():
@@ -129,16 +127,24 @@ def write(spool: IO[bytes], data: bytes) -> None:
         raise TranscriptionError(message) from error
 
 
-async def download(
-    url: str, headers: Mapping[str, str], guard: FetchOptions, spool: IO[bytes]
-) -> None:
-    """Raises FetchFailed."""
+@asynccontextmanager
+async def fetched(
+    fetch: FetchData, options: TranscriberOptions, guard: FetchOptions
+) -> AsyncIterator[BinaryIO]:
+    """What is at an address of the web. Raises FetchFailed."""
+    bytes_max = min(guard.bytes_max, options.bytes_max)
+    with _spool(options) as spool:
+        await _download(fetch, guard.model_copy(update={"bytes_max": bytes_max}), spool)
+        yield cast(BinaryIO, spool)
+
+
+async def _download(fetch: FetchData, guard: FetchOptions, spool: IO[bytes]) -> None:
     # Few jobs fetch anything, and the library takes a tenth of a second to load.
     from batch.fetch import Fetcher
     from batch.job import JobFailed
 
     try:
-        async with aclosing(Fetcher(guard).download(url, headers)) as pieces:
+        async with aclosing(Fetcher(guard).download(fetch.url, fetch.headers)) as pieces:
             async for piece in pieces:
                 write(spool, piece)
     except JobFailed as error:

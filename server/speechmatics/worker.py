@@ -30,7 +30,7 @@ from server.readiness import problems
 from server.rest import elsewhere
 from server.rest.endpoint import FileEndpoint
 from server.rest.upload import Uploads, require_form
-from server.speechmatics.audio import download
+from server.speechmatics.audio import fetched
 from server.speechmatics.config import Given
 from server.speechmatics.once import engine_options, model_options
 from server.speechmatics.plan import Plan, Running, plan
@@ -175,11 +175,12 @@ class Worker:
         return JSONResponse({"id": job.id, "job_id": job.id}, 201)
 
     async def _work(self, planned: Plan, file: BinaryIO) -> Rendering:
-        fetch = planned.asked.config.fetch_data
-        if fetch is not None:
-            await download(fetch.url, fetch.headers, self.config.fetch, file)
-        seconds_max = self.config.transcriber.seconds_max
-        return await transcribe(self.engine, file, planned, seconds_max)
+        own, fetch = self.config.transcriber, planned.asked.config.fetch_data
+        async with AsyncExitStack() as resources:
+            if fetch is not None:
+                source = fetched(fetch, own, self.config.fetch)
+                file = await resources.enter_async_context(source)
+            return await transcribe(self.engine, file, planned, own.seconds_max)
 
     async def listed(self, request: Request, resources: AsyncExitStack) -> Response:
         fields = query(ListFields, request)
