@@ -4,19 +4,28 @@ There is no container engine here, but what it does can be done: the package ins
 of its own, a mount namespace in which everything is read-only, and a user without a name.
 """
 
+import asyncio
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.conftest import NANO, ROOT
+from tests.conftest import NANO, ROOT, free_port
+from tests.speechmatics_live import RAW, transcribed
 from tests.transcriber_rigs import HELLO, document, long_speech, text, wav
 
 USER = "54321"
+JOB = json.dumps({"type": "transcription", "transcription_config": {"language": "en"}})
 # Bound to where anybody may look, and read-only: the interpreter, its packages, the installed tree.
 CONFINE = """
 set -eu
@@ -38,9 +47,10 @@ done
 touch /tmp/written 2>/dev/null && exit 99
 shift 6
 set +e
+trap : TERM  # it is for what is run; what that leaves is told afterwards
 setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --no-new-privs \\
   env -i "PATH=/usr/bin:/bin" PYTHONPATH=/mnt/tree:/mnt/packages STENTOR_MODEL=/mnt/model \\
-  $VARIABLES /mnt/python/bin/python3 -B -m server transcriber "$@"
+  $VARIABLES /mnt/python/bin/python3 -B -m server "$@"
 code=$?
 echo "left: $(find "$WORK" -mindepth 1 ! -type d | wc -l)" >&2
 exit $code
@@ -79,6 +89,22 @@ def confined(
     variables: str = "",
 ) -> subprocess.CompletedProcess[bytes]:
     """`work`: where the tmpfs is; `size`: its own."""
+    made = not Path(work).exists()
+    try:
+        return subprocess.run(
+            command_of(tree, work, "transcriber", *arguments),
+            input=audio,
+            capture_output=True,
+            timeout=100,
+            check=False,
+            env=environment_of(work, size, variables),
+        )
+    finally:
+        if made and Path(work).exists():
+            Path(work).rmdir()
+
+
+def command_of(tree: Path, work: str, *arguments: str) -> list[str]:
     places = (
         sys.base_prefix,
         sysconfig.get_paths()["purelib"],
@@ -87,25 +113,55 @@ def confined(
         str(HELLO.parent),
         work,
     )
+    return ["unshare", "--mount", "sh", "-c", CONFINE, "sh", *places, *arguments]
+
+
+def environment_of(work: str, size: str, variables: str) -> dict[str, str]:
+    more = {"USER_ID": USER, "VARIABLES": variables, "WORK": work, "SIZE": size}
+    return {**os.environ, **more}
+
+
+@contextmanager
+def serving(tree: Path, *arguments: str, variables: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A command that goes on until it is told to stop, with a tmpfs for its home."""
+    work = "/home/smuser"
     made = not Path(work).exists()
+    process = subprocess.Popen(
+        command_of(tree, work, *arguments),
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env=environment_of(work, "100m", f"HOME={work} {variables}"),
+    )
     try:
-        return subprocess.run(
-            ["unshare", "--mount", "sh", "-c", CONFINE, "sh", *places, *arguments],
-            input=audio,
-            capture_output=True,
-            timeout=100,
-            check=False,
-            env={
-                **os.environ,
-                "USER_ID": USER,
-                "VARIABLES": variables,
-                "WORK": work,
-                "SIZE": size,
-            },
-        )
+        yield process
     finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
         if made and Path(work).exists():
             Path(work).rmdir()
+
+
+def stopped(process: "subprocess.Popen[bytes]") -> bytes:
+    """What it said, once it has ended."""
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    return said
+
+
+def until_answered(url: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert process.poll() is None
+        try:
+            if httpx.get(url, timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer")
 
 
 def test_a_user_without_a_name_and_a_tmpfs_are_enough(tree: Path) -> None:
@@ -166,3 +222,35 @@ def test_a_log_that_may_not_be_written_is_said(tree: Path) -> None:
     ran = confined(tree, variables="SM_LOG_DIR=/logs SM_JOB_ID=1")
     assert ran.returncode == 1
     assert ran.stderr.startswith(b"Unable to set up logging: /logs/1/sigurd.log: [Errno 30]")
+
+
+def test_a_worker_keeps_uploads_on_the_tmpfs(tree: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    audio = HELLO.read_bytes() + bytes(2 << 20)  # more than stays in memory
+    variables = f"SM_BATCH_WORKER_LISTEN_PORT={port}"
+    with serving(tree, "transcriber", "--run-mode", "http", variables=variables) as process:
+        until_answered(f"{url}/live", process)
+        form = {"data_file": audio, "config": (None, JOB)}
+        answer = httpx.post(f"{url}/v2/jobs", files=form, timeout=30)
+        assert answer.status_code == 201, answer.text
+        job = f"{url}/v2/jobs/{answer.json()['id']}"
+        until_answered(f"{job}/transcript", process)
+        found = httpx.get(f"{job}/transcript", params={"format": "txt"}).text
+        said = stopped(process)
+    assert (found, said) == ("Hello, good morning.\n", b"left: 0\n")
+
+
+async def test_so_does_the_server_and_what_waits_of_live_audio(tree: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    audio = HELLO.read_bytes() + bytes(2 << 20)
+    variables = f"STENTOR_PORT={port} STENTOR_ENGINE__BUFFER_SECONDS_MAX=5"
+    with serving(tree, "serve", variables=variables) as process:
+        await asyncio.to_thread(until_answered, f"{url}/readyz", process)
+        async with httpx.AsyncClient(timeout=60) as client:
+            answer = await client.post(f"{url}/v1/transcribe", files={"file": audio})
+        assert (answer.status_code, answer.json()["text"]) == (200, "Hello, good morning.")
+        long = long_speech(60, ("hello",)).tobytes()
+        assert (await transcribed(url, long, RAW)).text.count("good morning") > 5
+        await asyncio.to_thread(stopped, process)

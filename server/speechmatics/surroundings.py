@@ -148,6 +148,18 @@ def work_folder(wanted: str) -> str | None:
         return None
 
 
+def keep_temporary_files(wanted: str, *, always: bool = False) -> None:
+    """Those of all libraries, from here on: in the wanted folder where the system has none, as in a
+    container whose root is read-only, or `always`."""
+    if not always:
+        try:
+            tempfile.gettempdir()
+            return
+        except FileNotFoundError:
+            logger.info("the system has no folder for temporary files")
+    tempfile.tempdir = work_folder(wanted)
+
+
 def say(text: str) -> None:
     """Why it failed: told on standard error, with logs or without."""
     sys.stderr.write(f"{text}\n")

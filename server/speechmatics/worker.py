@@ -37,6 +37,7 @@ from server.speechmatics.plan import Plan, Running, plan
 from server.speechmatics.refusals import NoSuchJob, NotReady, refusal
 from server.speechmatics.render import Rendering
 from server.speechmatics.requests import DATA, ListFields, asked_in, form_of, name_of, query
+from server.speechmatics.surroundings import keep_temporary_files
 from server.speechmatics.transcription import transcribe
 from server.speechmatics.worker_jobs import ServerBusy, WorkerJob, WorkerJobs
 from server.validation import bad_message
@@ -61,6 +62,7 @@ class Processing(Given):
 def serve(config: Config, parallel: int, folder: Path | None) -> None:
     """Until it is told to stop."""
     port = _number(PORT_VARIABLE, PORT, 65_535)
+    keep_temporary_files(config.transcriber.work, always=True)
     with loaded_apart(model_options(config, None, parallel)) as backend:
         _serve(config, backend, parallel, folder, port)
 
