@@ -88,14 +88,34 @@ def test_no_process_is_begun_for_little_work() -> None:
 
 
 def test_one_that_is_killed_is_not_missed(spread: Processes) -> None:
+    spread.left = 0  # no other is begun
     kill(spread, 1)
     assert [said(spread) for _ in range(4)] == ["Hello, good morning."] * 4
     assert spread.ready == 1
     assert spread.is_own_needed  # in its place
 
 
+def test_another_is_begun_in_its_place(spread: Processes) -> None:
+    lost = spread.others[0]
+    kill(spread, 1)
+    assert [said(spread) for _ in range(4)] == ["Hello, good morning."] * 4
+    until(lambda: spread.ready == 2)
+    assert lost not in spread.others
+    assert [said(spread) for _ in range(4)] == ["Hello, good morning."] * 4
+    assert not spread.is_own_needed
+
+
+def test_no_more_are_begun_than_may_be(spread: Processes) -> None:
+    spread.left = 1
+    kill(spread, 2)
+    assert [said(spread) for _ in range(4)] == ["Hello, good morning."] * 4
+    until(lambda: spread.ready == 1)
+    assert (spread.left, len(spread.others)) == (0, 1)
+
+
 def test_without_any_this_one_goes_on(spread: Processes) -> None:
     assert said(spread)
+    spread.left = 0
     kill(spread, 2)
     assert [said(spread) for _ in range(4)] == ["Hello, good morning."] * 4
     assert spread.ready == 0

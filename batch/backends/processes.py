@@ -26,6 +26,7 @@ from streaming.events import Decode, Hypothesis
 # Another process takes half a second to begin. A file that is done by then needs none.
 ALONE_SECONDS: Final = 0.25  # of decoding
 END_SECONDS: Final = 5.0
+AGAIN_MAX: Final = 20  # processes begun in the place of others: what kills them may not end
 
 logger = logging.getLogger("batch.backends.processes")
 
@@ -104,6 +105,7 @@ class Processes:
         self.is_own_needed = True
         self.are_begun = False
         self.is_closed = False
+        self.left = AGAIN_MAX
         if at_once:
             self._begin()  # they load the model meanwhile
         try:
@@ -151,7 +153,7 @@ class Processes:
                 try:
                     return self._decoded_by(lane, batch)
                 except LaneGone:
-                    self._lost()
+                    self._lost(lane)
             elif self._needs_own():
                 return self._decoded_here(batch)
 
@@ -179,14 +181,23 @@ class Processes:
             self.is_own_needed = self.ready < self.count
             return self.is_own_needed
 
-    def _lost(self) -> None:
+    def _lost(self, lane: Lane) -> None:
         """It was killed, for its memory perhaps. Nothing is lost but time."""
-        logger.warning("a process of the model has ended; the others go on")
         with self.lock:
             self.ready -= 1
+            if not self.is_closed:
+                self.others.remove(lane)
+                self._begin_another()
             if not self.is_own_needed:
                 self.is_own_needed = True
                 self.free.put(None)
+        lane.close()
+
+    def _begin_another(self) -> None:
+        logger.warning("a process of the model has ended; %d more may be begun", self.left)
+        if self.left:
+            self.left -= 1
+            threading.Thread(target=self._begin_one, name="lane again", daemon=True).start()
 
     def _begin(self) -> None:
         with self.lock:
