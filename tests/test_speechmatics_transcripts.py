@@ -250,6 +250,20 @@ def test_a_forced_end_of_nothing_has_an_empty_final() -> None:
 # ---- channels
 
 
+def test_no_message_is_longer_than_clients_take() -> None:
+    labels = [f"{number}" * 100 for number in range(8)]
+    found = started(
+        diarization="channel",
+        channel_diarization_labels=labels,
+        transcript_filtering_config={"replacements": [{"from": "word", "to": "w" * 1000}]},
+    )
+    most = "word, " * 240  # what is said in half a minute, at the most
+    lengths = [len(message) for message in found.encode(final(most))]
+    assert 240_000 < max(lengths) < 1 << 20
+    with pytest.raises(BadMessage, match="channel_diarization_labels"):
+        started(diarization="channel", channel_diarization_labels=["a" * 101])
+
+
 def test_each_channel_has_its_own_words_and_label() -> None:
     labels = ["agent", "customer"]
     found = started(diarization="channel", channel_diarization_labels=labels)

@@ -18,6 +18,7 @@ from streaming.options import Options
 
 TERM_WORDS_MAX: Final = 6
 TERM_LENGTH_MAX: Final = 4000
+LABEL_MAX: Final = 100  # each result has one
 DEPTH_MAX: Final = 100
 LANGUAGES_MAX: Final = 200
 # Which belong to the connection, or to what is sent.
@@ -95,9 +96,9 @@ class TranscriptionConfig(Given):
     punctuation_overrides: PunctuationOverrides | None = None
     enable_entities: bool = False
     diarization: Literal["none", "speaker", "channel", "channel_and_speaker"] = "none"
-    channel_diarization_labels: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._]+$")]] = Field(
-        default_factory=list, max_length=100
-    )
+    channel_diarization_labels: list[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9._]+$", max_length=LABEL_MAX)]
+    ] = Field(default_factory=list, max_length=100)
     speaker_diarization_config: SpeakerDiarization | None = None
     audio_filtering_config: AudioFiltering | None = None
     transcript_filtering_config: TranscriptFiltering | None = None
