@@ -33,6 +33,7 @@ from server.openapi import document
 from server.protocols import PROTOCOLS
 from server.protocols.base import Handshake, WireProtocol
 from server.protocols.speechmatics import Speechmatics
+from server.readiness import live_streams
 from server.rest import (
     assemblyai,
     assemblyai_errors,
@@ -240,6 +241,7 @@ def _socket(
             config.limits,
             sessions.engine.backend.languages,
             socket.headers.get(REQUEST_ID, ""),
+            streams=partial(live_streams, sessions.engine),
         )
         try:
             caller = await admit(socket)

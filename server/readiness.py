@@ -23,6 +23,12 @@ def problems(engine: Engine) -> list[str]:
     return [problem for problem, is_so in found.items() if is_so]
 
 
+def live_streams(engine: Engine) -> tuple[int, int]:
+    """How many there are, and how many there could be."""
+    count = engine.count("live")
+    return count, count + engine.streams_left
+
+
 def answer(engine: Engine, ready: str) -> Response:
     """To a probe; `ready` is the word for it where that is so."""
     found = problems(engine)

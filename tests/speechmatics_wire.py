@@ -88,6 +88,12 @@ def told(found: Speechmatics, *events: Any) -> list[Fields]:
     return [read(message) for event in events for message in found.encode(event)]
 
 
+def ready(found: Speechmatics, audio: Fields | None = None, **config: Any) -> list[Fields]:
+    (start,) = say(found, start_message(audio, **config))
+    assert isinstance(start, Start)
+    return [read(message) for message in found.ready("an id", MODEL, start)]
+
+
 # ---- events
 
 

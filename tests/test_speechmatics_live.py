@@ -44,7 +44,12 @@ async def test_a_file_pushed_at_once(server_url: str, speech: list[Recording]) -
 
 
 def test_a_session_begins_and_ends(desk: Heard) -> None:
-    assert desk.names[:2] == ["Info", "RecognitionStarted"]
+    assert desk.names[:3] == ["Info", "Info", "RecognitionStarted"]
+    assert [info["type"] for info in desk.of("Info")] == [
+        "recognition_quality",
+        "concurrent_session_usage",
+    ]
+    assert desk.of("Info")[1]["quota"] >= desk.of("Info")[1]["usage"] >= 1
     assert desk.names[-1] == "EndOfTranscript"
 
 

@@ -5,15 +5,13 @@ from typing import Any
 import pytest
 
 from server.protocols.base import Audio, Configure, Finalize, Mark, Start, Stop
-from server.protocols.speechmatics import Speechmatics
 from streaming.events import Configured, Marked
 from streaming.options import AudioFormat, SessionOptions
 from tests.speechmatics_wire import (
-    MODEL,
     RAW,
     Fields,
     partial,
-    read,
+    ready,
     refused,
     replies,
     say,
@@ -25,29 +23,6 @@ from tests.speechmatics_wire import (
 )
 
 CHANNELS: Fields = {"diarization": "channel", "channel_diarization_labels": ["agent", "customer"]}
-
-
-def ready(found: Speechmatics, audio: Fields | None = None, **config: Any) -> list[Fields]:
-    (start,) = say(found, start_message(audio, **config))
-    assert isinstance(start, Start)
-    return [read(message) for message in found.ready("an id", MODEL, start)]
-
-
-def test_a_session_begins() -> None:
-    info, recognition = ready(wire())
-    assert (info["message"], info["type"], info["quality"]) == (
-        "Info",
-        "recognition_quality",
-        "broadcast",
-    )
-    assert (recognition["message"], recognition["id"]) == ("RecognitionStarted", "an id")
-    assert recognition["language_pack_info"]["language_description"] == "English"
-    assert "channels" not in recognition
-
-
-def test_the_quality_of_a_phone_is_told() -> None:
-    info, _ = ready(wire(), {"type": "raw", "encoding": "mulaw", "sample_rate": 8000})
-    assert info["quality"] == "telephony"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +148,7 @@ def test_both_names_of_the_model_are_taken_without_a_warning() -> None:
         found = wire()
         config: Fields = {name: "enhanced"}
         names = [message["message"] for message in ready(found, **config)]
-        assert names == ["Info", "RecognitionStarted"]
+        assert names == ["Info", "Info", "RecognitionStarted"]
 
 
 def test_vocabulary_may_be_mixed_and_what_is_dropped_is_told_before_the_start() -> None:
@@ -181,30 +156,10 @@ def test_vocabulary_may_be_mixed_and_what_is_dropped_is_told_before_the_start() 
     (start,) = say(wire(), start_message(additional_vocab=vocabulary))
     assert isinstance(start, Start)
     assert start.options.key_terms == ("Gnocchi", "CEO")
-    _, warning, recognition = ready(wire(), additional_vocab=vocabulary)
+    *_, warning, recognition = ready(wire(), additional_vocab=vocabulary)
     assert warning["type"] == "validation_warning"
     assert "'a b c d e f g'" in warning["reason"]
     assert recognition["message"] == "RecognitionStarted"
-
-
-def test_translation_and_audio_events_are_declined_with_warnings() -> None:
-    found = wire()
-    message = start_message() | {
-        "translation_config": {"target_languages": ["de"]},
-        "audio_events_config": {"types": ["music"]},
-    }
-    (start,) = say(found, message)
-    assert isinstance(start, Start)
-    warnings = [
-        read(one)["type"]
-        for one in found.ready("an id", MODEL, start)
-        if read(one)["message"] == "Warning"
-    ]
-    assert warnings == [
-        "unsupported_translation_pair",
-        "empty_translation_target_list",
-        "validation_warning",
-    ]
 
 
 def test_null_is_as_if_it_were_not_there() -> None:

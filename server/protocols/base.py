@@ -104,7 +104,7 @@ class Handshake:
     `path`: what the address names. `offered`: the subprotocols the client named. `options`: what it
     may leave out. `limits`: what this client may take; a protocol may keep to less. `languages`:
     those the model knows. `request_id`: the client's name for the connection. `owner`: whose it is.
-    `came_at` is UNIX time, `began` the clock's.
+    `came_at` is UNIX time, `began` the clock's. `streams` are live now, and could be.
     """
 
     query: Mapping[str, str] = field(default_factory=dict)
@@ -118,6 +118,7 @@ class Handshake:
     came_at: float = field(default_factory=time.time)
     clock: Callable[[], float] = time.monotonic
     began: float = field(default_factory=time.monotonic)
+    streams: Callable[[], tuple[int, int]] = lambda: (1, 1)
 
 
 class WireProtocol(Protocol):

@@ -1,6 +1,8 @@
 """Speechmatics' real-time API: docs/speechmatics-realtime.md says what works."""
 
+import logging
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, ClassVar, Final
 
@@ -34,8 +36,9 @@ from server.protocols.speechmatics_patience import BEAT_SECONDS, Warnings
 from server.speechmatics import live
 from server.speechmatics.languages import pack_info
 from server.speechmatics.live import LivePlan
+from server.speechmatics.render import timestamp
 from streaming.errors import TranscriptionError
-from streaming.events import Done, Event, TurnEnded, Warned
+from streaming.events import SAMPLE_RATE, Done, Event, TurnEnded, Warned
 from streaming.options import SessionOptions
 
 FORCED: Final = "forced"
@@ -44,6 +47,8 @@ KNOWN: Final = (
     "StartRecognition, AddChannelAudio, SetRecognitionConfig, ForceEndOfUtterance, GetSpeakers, "
     "EndOfChannel, EndOfStream"
 )
+
+logger = logging.getLogger("server.protocols.speechmatics")
 
 
 class Speechmatics:
@@ -62,6 +67,7 @@ class Speechmatics:
         self.warnings = Warnings(handshake.clock, self.limits)
         self.live: LivePlan | None = None
         self.channels: list[Channel] = []
+        self.session = ""  # once it has begun
         self.is_ended = False  # the client has said so
         self.is_refused = False
 
@@ -188,9 +194,8 @@ class Speechmatics:
 
     @staticmethod
     def _speakers() -> Iterable[Command]:
-        reason = "speakers are not told apart by this server"
         return [
-            Reply(write("Warning", type="speaker_id", reason=reason)),
+            Reply(write("Warning", type="speaker_id", reason=live.NOT_TOLD_APART)),
             Reply(write("SpeakersResult", speakers=[])),
         ]
 
@@ -208,6 +213,10 @@ class Speechmatics:
         quality = "telephony" if is_phone else "broadcast"
         reason = f"Running recognition using a {quality} model quality."
         yield write("Info", type="recognition_quality", quality=quality, reason=reason)
+        yield self._usage()
+        self.session = session
+        for note in live.notes:
+            logger.info("session %s: %s", session, note)
         for kind, why in live.warnings:
             yield write("Warning", type=kind, reason=why)
         # The API's reference has the one, its guide the other.
@@ -218,6 +227,18 @@ class Speechmatics:
             orchestrator_version=f"stentor {version('stentor')}",
             language_pack_info=pack_info(live.choice.codes),
             **channels,
+        )
+
+    def _usage(self) -> Message:
+        usage, quota = self.handshake.streams()
+        at = self.handshake.came_at + self.handshake.clock() - self.handshake.began
+        return write(
+            "Info",
+            type="concurrent_session_usage",
+            reason=f"{usage} concurrent sessions active out of quota {quota}",
+            usage=usage,
+            quota=quota,
+            last_updated=timestamp(datetime.fromtimestamp(at, UTC)),
         )
 
     def encode(self, event: Event) -> Iterator[Message]:
@@ -242,7 +263,9 @@ class Speechmatics:
         return [write("Warning", type=kind, reason=why) for kind, why in self.warnings.due()]
 
     def notice(self) -> None:
-        return None
+        if self.session:
+            spoken = sum(channel.spoken for channel in self.channels) / SAMPLE_RATE
+            logger.info("session %s: Transcribed %.0f seconds of speech", self.session, spoken)
 
     def closing(self, error: TranscriptionError | None) -> tuple[int, str]:
         return speechmatics_errors.closing(error)

@@ -41,6 +41,7 @@ class Channel:
         self.coming: deque[LivePlan] = deque()  # what it is changed to, further on in the audio
         # what has come
         self.added = 0  # messages of audio
+        self.spoken = 0  # samples of utterances with words
         self.volumes = Volumes(())  # of the words of the utterance that is told of
         self.rest = b""  # the first bytes of a sample whose others are to come
         self.is_ended = False
@@ -100,13 +101,13 @@ class Channel:
 
     def _closed(self, event: FinalEvent) -> Iterator[Message]:
         tokens = self.words.final(event)
+        self.spoken += event.end - event.start if event.words else 0
         self.is_forced = event.reason is Reason.FINALIZE
         if tokens or self.is_forced:
             more = {"forced": True} if self.is_forced else {}
             yield self._final(tokens, milliseconds(event.end), **more)
+        if tokens or self.is_forced or self.is_shown:  # perhaps nobody said that
             yield from self._partial(())
-        elif self.is_shown:
-            yield from self._partial(())  # nobody said that
         self.pauses.final(event.words[-1].end if event.words else None)
         yield from self._over()
 

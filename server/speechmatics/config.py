@@ -187,9 +187,15 @@ class LanguageIdentification(Given):
     default_language: Code | None = None
 
 
-class Translation(Given):
-    target_languages: Annotated[list[Code], Field(min_length=1, max_length=5)]
+class TranslationAsked(Given):
+    """Live an empty list is answered with a warning."""
+
+    target_languages: Annotated[list[Code], Field(max_length=5)]
     enable_partials: bool = False
+
+
+class Translation(TranslationAsked):
+    target_languages: Annotated[list[Code], Field(min_length=1, max_length=5)]
 
 
 class Summarization(Given):

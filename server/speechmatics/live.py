@@ -9,14 +9,14 @@ from server.speechmatics.config import (
     AudioEvents,
     Given,
     TranscriptionConfig,
-    Translation,
+    TranslationAsked,
     check,
     vocabulary,
     without_null,
 )
 from server.speechmatics.items import Editor, editor
 from server.speechmatics.languages import AUTO, Choice, choose, theirs_of
-from server.speechmatics.plan import asked_of, terms_of
+from server.speechmatics.plan import asked_of, terms_of, without_effect
 from server.speechmatics.replacements import FOR_A_STREAM
 from server.validation import bad_message
 from streaming.errors import BadMessage
@@ -29,6 +29,7 @@ ENDING_MS: Final = 250
 SILENCE_MS_MIN: Final = 64
 PROGRESS_MS: Final = 64
 UNSEEN_MS: Final = 500  # from one hypothesis to the next, where nobody sees them
+NOT_TOLD_APART: Final = "speakers are not told apart by this server"
 # What may be changed while a session goes on.
 CHANGEABLE: Final[tuple[str, ...]] = (
     "audio_filtering_config",
@@ -49,21 +50,21 @@ class StartGiven(Given):
     message: Literal["StartRecognition"]
     audio_format: AudioGiven
     transcription_config: TranscriptionConfig
-    translation_config: Translation | None = None
+    translation_config: TranslationAsked | None = None
     audio_events_config: AudioEvents | None = None
 
 
 class ChangeGiven(Given):
     message: Literal["SetRecognitionConfig"]
     transcription_config: TranscriptionConfig
-    translation_config: Translation | None = None
+    translation_config: TranslationAsked | None = None
     audio_events_config: AudioEvents | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LivePlan:
     """`labels`: of channels that come apart; empty for one without a name. `warnings`: pairs of a
-    type and a reason."""
+    type and a reason. `notes`: for the log, of what has no effect."""
 
     config: TranscriptionConfig
     choice: Choice
@@ -72,6 +73,7 @@ class LivePlan:
     session: SessionOptions
     labels: tuple[str, ...] = ()
     warnings: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def start(
@@ -88,6 +90,7 @@ def start(
     name = config.language or language or theirs_of(defaults.language or AUTO)
     choice = _choice(config, name, known)
     terms, _ = terms_of(config)
+    notes = tuple(without_effect(config))
     base = defaults.model_copy(
         update={
             **asked_of(choice),
@@ -106,6 +109,7 @@ def start(
         _changed(base, config, defaults.endpointing),
         labels,
         tuple(_warnings(asked, choice)),
+        notes,
     )
 
 
@@ -209,6 +213,9 @@ def _warnings(asked: StartGiven, choice: Choice) -> list[tuple[str, str]]:
             for target in asked.translation_config.target_languages
         ]
         found.append(("empty_translation_target_list", "there is no translation in real time"))
+    speakers = asked.transcription_config.speaker_diarization_config
+    if speakers is not None and any(one.speaker_identifiers for one in speakers.speakers):
+        found.append(("speaker_id", NOT_TOLD_APART))
     if asked.audio_events_config is not None:
         reason = "audio_events_config has no effect: audio events are not told by this server"
         found.append(("validation_warning", reason))

@@ -134,21 +134,33 @@ def terms_of(config: TranscriptionConfig) -> tuple[tuple[str, ...], list[str]]:
     return told, notes
 
 
-def _without_effect(config: JobConfig, given: Mapping[str, Any]) -> Iterator[str]:
-    asked = config.transcription_config
-    for name in LIVE_ONLY:
-        if given["transcription_config"].get(name) is not None:
-            yield f"{name} has no effect on a file"
+def untold(asked: Asked) -> list[str]:
+    """What is noted where nobody is notified."""
+    if not asked.config.notification_config:
+        return []
+    return ["notification_config has no effect: whoever runs this sees it end"]
+
+
+def without_effect(asked: TranscriptionConfig) -> Iterator[str]:
+    """Lines about what has none, neither on a file nor live."""
     if asked.domain and asked.domain != "bilingual-en":
         yield "domain has no effect: there is one model for all of them"
     if asked.enable_entities:
         yield "enable_entities has no effect: numbers are written as the model writes them"
     if asked.punctuation_overrides and asked.punctuation_overrides.sensitivity is not None:
         yield "punctuation_overrides.sensitivity has no effect"
-    if asked.diarization == "speaker":
-        yield "diarization: speakers are not told apart, each word's speaker is UU"
     if asked.speaker_diarization_config is not None:
         yield "speaker_diarization_config has no effect: speakers are not told apart"
+
+
+def _without_effect(config: JobConfig, given: Mapping[str, Any]) -> Iterator[str]:
+    asked = config.transcription_config
+    for name in LIVE_ONLY:
+        if given["transcription_config"].get(name) is not None:
+            yield f"{name} has no effect on a file"
+    yield from without_effect(asked)
+    if asked.diarization == "speaker":
+        yield "diarization: speakers are not told apart, each word's speaker is UU"
     if asked.language_hints or asked.language_hints_strict:
         yield "language_hints has no effect: use language_identification_config"
     for name in (*NOT_DONE, "audio_events_config"):

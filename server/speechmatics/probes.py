@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from batch.engine import Engine
 from server.connection import Connection
 from server.protocols.speechmatics import Speechmatics
-from server.readiness import problems
+from server.readiness import live_streams, problems
 
 
 class StartedJson(TypedDict):
@@ -58,7 +58,7 @@ def routes(engine: Engine, connections: Collection[Connection]) -> list[BaseRout
             if isinstance(wire := one.protocol, Speechmatics) and one.live is not None
         ]
         body: SessionsJson = {
-            "max_sessions": engine.count("live") + engine.streams_left,
+            "max_sessions": live_streams(engine)[1],
             "active_sessions": active,
         }
         return JSONResponse(body)
