@@ -108,11 +108,13 @@ def serving(command: str, folder: Path, **variables: str) -> Iterator[str]:
     """What the image's command listens on, at every interface as there."""
     port = free_port()
     more = {"PATH": PATH, "STENTOR_HOST": "0.0.0.0", "STENTOR_PORT": str(port), **variables}
-    process = subprocess.Popen(
-        [str(DOCKER / "entrypoint.sh"), command],
-        cwd=folder,
-        env=environment(STENTOR_JOBS__FOLDER=str(folder), **more),
-    )
+    with log_of(folder).open("wb") as log:
+        process = subprocess.Popen(
+            [str(DOCKER / "entrypoint.sh"), command],
+            cwd=folder,
+            stderr=log,
+            env=environment(STENTOR_JOBS__FOLDER=str(folder), **more),
+        )
     url = f"http://127.0.0.1:{port}"
     try:
         until_answered(f"{url}/ready", process)
@@ -120,6 +122,10 @@ def serving(command: str, folder: Path, **variables: str) -> Iterator[str]:
     finally:
         process.terminate()
         assert process.wait(timeout=30) == 0
+
+
+def log_of(folder: Path) -> Path:
+    return folder / "log"
 
 
 def until_answered(url: str, process: "subprocess.Popen[bytes]") -> None:
@@ -141,7 +147,7 @@ def test_its_other_command_is_the_server(command: str, tmp_path: Path) -> None:
         "audio_format": {"type": "raw", "encoding": "pcm_s16le", "sample_rate": 16_000},
         "transcription_config": {"language": "en"},
     }
-    one = {"STENTOR_KEYS": KEY, "SM_MAX_CONCURRENT_CONNECTIONS": "1"}
+    one = {"STENTOR_KEYS": KEY, "SM_MAX_CONCURRENT_CONNECTIONS": "1", "LICENSE_TOKEN": "no"}
     headers = {"authorization": f"Bearer {KEY}"}
     with serving(command, tmp_path, **one) as url:
         assert httpx.get(f"{url}/v2/jobs").status_code == 401
@@ -149,9 +155,14 @@ def test_its_other_command_is_the_server(command: str, tmp_path: Path) -> None:
         address = f"{url.replace('http', 'ws', 1)}/v2"
         with connect(address, additional_headers=headers) as socket:
             socket.send(json.dumps(start))
-            told = {json.loads(socket.recv(timeout=20))["message"] for _ in range(2)}
+            told = {json.loads(socket.recv(timeout=20))["message"] for _ in range(3)}
             assert "RecognitionStarted" in told
             assert httpx.get(f"{url}/ready").status_code == 503  # it is the one session
+            socket.send(json.dumps({"message": "EndOfStream", "last_seq_no": 0}))
+            assert json.loads(socket.recv(timeout=20))["message"] == "EndOfTranscript"
+    log = log_of(tmp_path).read_text()
+    assert log.count("licence settings are not used by this server") == 1
+    assert log.count("Transcribed 0 seconds of speech") == 1
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,13 @@ def test_what_is_fetched_may_be_no_larger_than_what_is_sent() -> None:
     assert "larger than 1000 bytes" in told["errors"][0]["message"]
 
 
+def test_the_log_of_a_job_has_what_has_no_effect(worker: httpx.Client) -> None:
+    told = {"url": "http://127.0.0.1:1/", "contents": ["jobinfo"]}
+    job = done(worker, config={**CONFIG, "notification_config": told})
+    lines = worker.get(f"/v2/jobs/{job}/log").text.splitlines()
+    assert lines == ["notification_config has no effect: whoever runs this sees it end"]
+
+
 def test_what_is_not_there_is_404(worker: httpx.Client) -> None:
     assert worker.get("/v2/jobs/none").json() == {
         "code": 404,

@@ -1,6 +1,7 @@
 """`stentor serve`: the configuration, one engine, the application, uvicorn."""
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +44,7 @@ def serve(config: Config) -> int:
     from server.http import HEAD_BYTES_MAX, BoundedHttp
     from server.memory import bound_arenas
     from server.metrics import Metrics
-    from server.speechmatics.surroundings import keep_temporary_files
+    from server.speechmatics import surroundings
     from server.tls import address_of
     from server.websocket import BoundedWebSocket
 
@@ -53,7 +54,9 @@ def serve(config: Config) -> int:
     check_reach(config, keyring)
     tls = address_of(config)
     set_up_logs(config.log_level)
-    keep_temporary_files(config.transcriber.work)
+    surroundings.check_cpu()
+    surroundings.note_licence(os.environ)
+    surroundings.keep_temporary_files(config.transcriber.work)
     if keyring.is_without_keys and reach_of(config) == "insecure":
         logger.warning("there are no keys: everybody who reaches this server may use it")
     metrics = Metrics()

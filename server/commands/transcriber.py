@@ -135,8 +135,7 @@ def reported(work: Callable[[], None]) -> int:
 
 
 def _run(flags: Flags, config: Config, write: Callable[[bytes], None]) -> None:
-    if surroundings.this_lacks_avx():
-        raise TranscriptionError("err: signal: illegal instruction: this CPU has no AVX")
+    surroundings.check_cpu()
     if flags.is_worker:
         from server.speechmatics.worker import serve
 

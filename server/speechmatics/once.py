@@ -12,7 +12,7 @@ from batch.options import EngineOptions, ModelOptions
 from server.config import Config
 from server.speechmatics.audio import INPUT, found
 from server.speechmatics.config import Asked
-from server.speechmatics.plan import Running, plan
+from server.speechmatics.plan import Running, plan, untold
 from server.speechmatics.render import Rendering
 from server.speechmatics.transcription import transcribe
 from streaming.errors import BadAudio, TranscriptionError
@@ -38,10 +38,8 @@ async def transcribed(asked: Asked, file: Path | None, config: Config, parallel:
             logger.info("model %s on %s: %s", model.name, model.device, model.why)
             running = Running(backend.languages, backend.translates, config.session)
             planned = plan(asked, running)
-            for note in planned.notes:
+            for note in (*planned.notes, *untold(asked)):
                 logger.info("%s", note)
-            if asked.config.notification_config:
-                logger.info("notification_config has no effect: whoever runs this sees it end")
             async with Engine(backend, engine_options(config, parallel)) as engine:
                 rendering = await transcribe(engine, source, planned, own.seconds_max)
     except BadAudio as error:

@@ -93,6 +93,12 @@ def this_lacks_avx() -> bool:
         return False  # not Linux
 
 
+def check_cpu() -> None:
+    """Raises TranscriptionError where the model would be ended by an unknown instruction."""
+    if this_lacks_avx():
+        raise TranscriptionError("err: signal: illegal instruction: this CPU has no AVX")
+
+
 @contextmanager
 def only_output() -> Iterator[Callable[[bytes], None]]:
     """What writes to standard output, which is for that alone: what libraries write there goes to

@@ -33,7 +33,7 @@ from server.rest.upload import Uploads, require_form
 from server.speechmatics.audio import fetched
 from server.speechmatics.config import Given
 from server.speechmatics.once import engine_options, model_options
-from server.speechmatics.plan import Plan, Running, plan
+from server.speechmatics.plan import Plan, Running, plan, untold
 from server.speechmatics.refusals import NoSuchJob, NotReady, refusal
 from server.speechmatics.render import Rendering
 from server.speechmatics.requests import DATA, ListFields, asked_in, form_of, name_of, query
@@ -169,8 +169,9 @@ class Worker:
             running = Running(backend.languages, backend.translates, self.config.session)
             planned = plan(asked, running)
             name = name_of(upload, asked)
-            job = WorkerJob(asked, name, wanted.parallel_engines, log=list(planned.notes))
-            for note in planned.notes:
+            notes = [*planned.notes, *untold(asked)]
+            job = WorkerJob(asked, name, wanted.parallel_engines, log=notes)
+            for note in notes:
                 logger.info("job %s: %s", job.id, note)
             self.jobs.check_room(job.engines)
             self.jobs.begin(job, self._work(planned, upload.file), kept.pop_all())

@@ -145,6 +145,8 @@ class WorkerJobs:
                     await asyncio.to_thread(save, rendering, self.folder / job.id)
                 await asyncio.to_thread(job.keep, rendering)
                 job.status = "done"
+                spoken = rendering.spoken_seconds
+                logger.info("job %s: Transcribed %.0f seconds of speech", job.id, spoken)
             except TranscriptionError as error:
                 self._reject(job, error.message)
             except asyncio.CancelledError:
