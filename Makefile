@@ -16,7 +16,7 @@ lint: .venv/dev
 
 # bench/README.md has the single commands; all of these need ../shared/audio/digits. An hour, with
 # nothing else on the machine.
-BENCHES := offline capacity peers admission beside shapes files growth sessions idle stages limit silence transcriber page cuts
+BENCHES := offline capacity peers admission beside shapes files growth sessions idle stages limit silence transcriber delays page cuts
 bench: .venv/dev
 	for streams in 1 8; do \
 	  $(BIN)/python -m bench.load --streams $$streams --runs 3 \
@@ -25,6 +25,8 @@ bench: .venv/dev
 	for name in $(BENCHES); do \
 	  $(BIN)/python -m bench.$$name --json bench/results/$$name.json || exit 1; \
 	done
+	$(BIN)/python -m bench.load --protocol speechmatics --streams 20 --seconds 20 --runs 2 \
+	  --json bench/results/load-speechmatics.json
 	$(BIN)/python -m bench.cuts --client page --json bench/results/cuts-page.json
 	$(BIN)/python -m bench.report
 

@@ -1,8 +1,11 @@
 """What finals by the word must reach, and what the result says of it. Pure; see `bench.goals`."""
 
+from typing import Any
+
 from bench.goals import Content, Finding, number
 
 STREAMS_MIN = 20
+SHOWN_MS_MAX = 600
 
 
 def delays(content: Content) -> list[Finding]:
@@ -10,7 +13,8 @@ def delays(content: Content) -> list[Finding]:
     streams = content["load"]["streams"]
     return [
         Finding(
-            f"{streams} streams, {case['max_delay']:g} s, {case['mode']}: {number(late)} of "
+            f"{streams} streams, {_frame_ms(content, case)} ms pieces, {case['max_delay']:g} s, "
+            f"{case['mode']}: {number(late)} of "
             f"{number(sum(run['told'] for run in case['runs']))} words late, p95 "
             f"{number(case['median']['told_ms_p95'], 'ms')}, the longest "
             f"{number(max(run['told_ms_max'] for run in case['runs']), 'ms')}, word error "
@@ -20,3 +24,25 @@ def delays(content: Content) -> list[Finding]:
         for case in content["cases"]
         for late in [sum(run["late"] for run in case["runs"])]
     ]
+
+
+def partials(content: Content) -> list[Finding]:
+    """The worst case of each length of pieces."""
+    streams = content["load"]["streams"]
+    worst: dict[int, float] = {}
+    for case in content["cases"]:
+        frame_ms, shown = _frame_ms(content, case), case["median"]["word_ms_p95"]
+        worst[frame_ms] = max(worst.get(frame_ms, shown), shown)
+    return [
+        Finding(
+            f"{streams} streams, {frame_ms} ms pieces: {number(shown, 'ms')} from a word's end to "
+            "its first hypothesis (p95 of the worst case)",
+            streams >= STREAMS_MIN and shown <= SHOWN_MS_MAX,
+        )
+        for frame_ms, shown in worst.items()
+    ]
+
+
+def _frame_ms(content: Content, case: Content) -> Any:
+    """Where there is one length alone, it is the load's."""
+    return case["frame_ms"] if "frame_ms" in case else content["load"]["pace"]["frame_ms"]

@@ -1,4 +1,4 @@
-"""Is every word final within `max_delay`? Live clients of Speechmatics' protocol.
+"""Is every word final within `max_delay`, and shown soon? Live clients of Speechmatics' protocol.
 
 python -m bench.delays --json bench/results/delays.json
 """
@@ -12,7 +12,15 @@ from itertools import chain
 
 from bench import machine
 from bench.dialects.speechmatics import SILENCE_MS
-from bench.figures import Figures, Session, medians, print_table, text_figures, write_json
+from bench.figures import (
+    Figures,
+    Session,
+    medians,
+    print_table,
+    spread,
+    text_figures,
+    write_json,
+)
 from bench.launch import Server
 from bench.load import (
     DIGITS,
@@ -23,16 +31,19 @@ from bench.load import (
     server_of,
     warm_up,
 )
-from bench.metrics import percentile
+from bench.metrics import percentile, word_latencies
 from bench.recordings import Script, load_recordings
 from bench.told import waits
+from bench.trace import Pace
 
 DELAYS = (0.7, 1.0, 2.0, 4.0)
 MODES = ("fixed", "flexible")
+FRAMES_MS = (50, 100)  # audio of a message
 
 
 def delay_figures(sessions: Sequence[Session], delay: float, mode: str) -> Figures:
-    """`late`: words that had to be told within `delay` seconds and were not."""
+    """`late`: words that had to be told within `delay` seconds and were not. `word`: until a word
+    was shown, by a partial or else by a final."""
     found = list(chain.from_iterable(waits(*session) for session in sessions))
     bound = [wait.ms for wait in found if mode == "fixed" or not wait.is_number]
     return {
@@ -41,6 +52,7 @@ def delay_figures(sessions: Sequence[Session], delay: float, mode: str) -> Figur
         "told": float(len(found)),
         "may_wait": float(len(found) - len(bound)),
         "late": float(sum(ms > 1000 * delay for ms in bound)),
+        **spread("word", chain.from_iterable(word_latencies(*session) for session in sessions)),
         **text_figures(sessions),
     }
 
@@ -53,10 +65,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--delays", type=float, nargs="+", default=DELAYS)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    frames = "of audio in a message, each a case of its own"
+    parser.add_argument("--frame-ms", type=int, nargs="+", default=FRAMES_MS, help=frames)
     parser.add_argument("--language", default="en")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
-    given.protocol, given.frame_ms = "speechmatics", None
+    given.protocol = "speechmatics"
+    given.frames, given.frame_ms = given.frame_ms, None  # the load's is the protocol's
     return given
 
 
@@ -68,19 +83,25 @@ async def main(arguments: argparse.Namespace) -> None:
         await warm_up(server, load, recordings)
         cases = [
             {
+                "frame_ms": frame_ms,
                 "max_delay": delay,
                 "mode": mode,
                 "runs": [
-                    await measure(server, load, load.scripts(recordings, run), delay, mode)
+                    await measure(server, paced, load.scripts(recordings, run), delay, mode)
                     for run in range(arguments.runs)
                 ],
             }
+            for frame_ms in arguments.frames
+            for paced in [replace(load, pace=Pace(frame_ms))]
             for mode in arguments.modes
             for delay in arguments.delays
         ]
     for case in cases:
         case["median"] = medians(case["runs"])
-    columns = {f"{case['max_delay']:g} s {case['mode']}": case["median"] for case in cases}
+    columns = {
+        f"{case['max_delay']:g} s {case['mode']}, {case['frame_ms']} ms": case["median"]
+        for case in cases
+    }
     print(on)
     print_table(f"{load.streams} streams, silences of {SILENCE_MS} ms", columns)
     write_json(arguments.json, {"machine": on, "load": asdict(load), "cases": cases})

@@ -101,6 +101,12 @@ GOALS = (
         "delays",
         delay_goals.delays,
     ),
+    Goal(
+        13,
+        "the same: a partial within 600 ms of a word's end (p95)",
+        "delays",
+        delay_goals.partials,
+    ),
 )
 
 

@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from bench.delay_goals import delays
-from bench.delays import delay_figures
+from bench.delay_goals import delays, partials
+from bench.delays import delay_figures, parse
 from bench.dialects import DIALECTS
+from bench.load import client_load
 from bench.recordings import SAMPLE_RATE, Script, Spoken
 from bench.told import matched, waits
-from bench.trace import Told, Trace
+from bench.trace import Shown, Told, Trace
 
 
 def spoken(*words: tuple[str, float, float]) -> tuple[Spoken, ...]:
@@ -64,11 +65,37 @@ def test_numbers_may_wait_where_the_delay_is_flexible() -> None:
 def test_the_goal_counts_late_words() -> None:
     run = {"told": 10, "late": 0, "told_ms_max": 900, "told_ms_p95": 800, "word_error_percent": 1}
     case = {"max_delay": 1.0, "mode": "fixed", "runs": [run, run | {"late": 2}], "median": run}
-    content = {"load": {"streams": 20}, "cases": [case, case | {"runs": [run]}]}
+    load = {"streams": 20, "pace": {"frame_ms": 50}}
+    content = {"load": load, "cases": [case, case | {"runs": [run], "frame_ms": 100}]}
     late, kept = delays(content)
     assert (late.reached, kept.reached) == (False, True)
-    assert "2 of 20 words late" in late.figure
-    assert not delays(content | {"load": {"streams": 19}})[1].reached
+    assert "50 ms pieces, 1 s, fixed: 2 of 20 words late" in late.figure
+    assert "100 ms pieces, 1 s, fixed: 0 of 10 words late" in kept.figure
+    assert not delays(content | {"load": load | {"streams": 19}})[1].reached
+
+
+def test_the_goal_of_partials_is_judged_by_the_worst_case_of_each_length() -> None:
+    found = ((50, 300.0), (50, 600.0), (100, 400.0), (100, 600.1))
+    cases = [{"frame_ms": ms, "median": {"word_ms_p95": shown}} for ms, shown in found]
+    short, long = partials({"load": {"streams": 20}, "cases": cases})
+    assert (short.reached, long.reached) == (True, False)
+    assert "100 ms pieces: 600 ms" in long.figure
+
+
+def test_one_command_measures_messages_of_two_lengths() -> None:
+    given = parse([])
+    assert tuple(given.frames) == (50, 100)
+    assert parse(["--frame-ms", "20"]).frames == [20]
+    load = client_load(given, streams=given.streams, seconds=given.seconds)
+    assert load.pace.frame_ms == DIALECTS["speechmatics"].frame_ms
+
+
+def test_it_is_measured_when_a_word_is_shown() -> None:
+    found = trace()
+    found.shown.append(Shown(100.7, 0, 0.0, 0.6, "nine", stable="", is_final=False))
+    figures = delay_figures([(script(*NINE_NINE), found)], 1.0, "fixed")
+    assert figures["word_ms_p95"] == pytest.approx(300, abs=50)
+    assert figures["word_none"] == 2
 
 
 def test_the_dialect_keeps_words_as_they_are_told() -> None:
