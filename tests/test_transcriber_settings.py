@@ -208,6 +208,16 @@ def test_what_is_not_offered_is_told_in_the_metadata(tmp_path: Path) -> None:
     assert (told["translations"], told["audio_events"]) == ({}, [])
 
 
+@pytest.mark.parametrize(
+    ("locale", "said"), [("en-GB", "Hello, good colour."), ("en-US", "Hello, good color.")]
+)
+def test_english_is_spelled_as_it_is_asked(tmp_path: Path, locale: str, said: str) -> None:
+    vocabulary = [{"content": "color", "sounds_like": ["morning"]}]
+    asked = {"output_locale": locale, "additional_vocab": vocabulary}
+    job = config(tmp_path / "job.json", asked)
+    assert text(document(transcriber("--job-config", job, audio=HELLO))) == said
+
+
 def test_the_language_is_identified(tmp_path: Path) -> None:
     job = config(tmp_path / "job.json", {"language": "auto"})
     told = document(transcriber("--job-config", job, audio=HELLO))
