@@ -110,7 +110,8 @@ class WhisperBackend:
         prompt = [*reader.sot_sequence, self.vocabulary.no_timestamps, *REHEARSAL]
         short, long = self._time_encode(BUCKETS[0]), self._time_encode(BUCKETS[4])
         a_frame = max(long - short, 1e-9) / (BUCKETS[4] - BUCKETS[0])
-        self.encodes_together = self._time_encode(BUCKETS[4], rows=4) < 4.2 * long
+        if self.info.device == "cpu":  # a GPU always gains by it
+            self.encodes_together = self._time_encode(BUCKETS[4], rows=4) < 4.2 * long
         one, four = self._time_steps(prompt, 1), self._time_steps(prompt, 4)
         spared = max(one - (four - one) / 3, 0.0)
         # At twice as many, nothing would be gained.
@@ -268,7 +269,7 @@ class WhisperBackend:
                 part,
                 self.vocabulary.reader(*kind).sot_sequence,
                 [[t for piece in split[i] for t in piece.tokens] for i in rows],
-                [max(len(batch[i].audio) // FRAME, 2) for i in rows],
+                [max(batch[i].samples // FRAME, 2) for i in rows],
             )
             for row, result in zip(rows, found, strict=True):
                 out[row] = result

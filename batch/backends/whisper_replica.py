@@ -1,5 +1,6 @@
 """A Whisper of CTranslate2 on one device, with the features that it is fed."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,17 +51,28 @@ class DeviceMel:
 
         self.torch, self.device = torch, torch.device(device)
         self.log_mel = LogMel(mels, self.device)
+        self.own = threading.local()  # a CUDA stream of each lane
 
     def __call__(self, batch: Sequence[Task], frames: int) -> Any:
+        if self.device.type == "cpu":
+            return self._features(batch, frames)
+        cuda = self.torch.cuda
+        if not hasattr(self.own, "stream"):
+            self.own.stream = cuda.Stream(self.device)
+        # Not the default stream, which would wait for the other lane's.
+        with cuda.stream(self.own.stream):
+            found = self._features(batch, frames)
+            # CTranslate2 works on a stream of its own, and begins when this is done.
+            self.own.stream.synchronize()
+        return found
+
+    def _features(self, batch: Sequence[Task], frames: int) -> Any:
         torch = self.torch
         audio = torch.zeros((len(batch), frames * FRAME), pin_memory=self.device.type == "cuda")
-        ends = [min(len(task.audio), frames * FRAME) for task in batch]
+        ends = [min(task.samples, frames * FRAME) for task in batch]
         for row, end, task in zip(audio.numpy(), ends, batch, strict=True):
             row[:end] = task.audio[:end]
         found = self.log_mel(audio.to(self.device), torch.tensor(ends, device=self.device))
-        if self.device.type == "cuda":
-            # CTranslate2 works on a stream of its own.
-            torch.cuda.current_stream(self.device).synchronize()
         return found.contiguous()
 
 
