@@ -11,7 +11,7 @@ from batch.backends.torch_align import attended, starts
 from batch.backends.torch_encoder import Encoder
 from batch.backends.torch_graphs import Graphs
 from batch.backends.torch_mel import LogMel
-from batch.backends.torch_network import Cache, Network
+from batch.backends.torch_network import Cache, Linear, Network
 from batch.backends.torch_steps import Rules, Steps
 from streaming.audio import to_float
 from tests.conftest import NANO_HF, Recording
@@ -132,3 +132,17 @@ def test_what_becomes_a_graph_needs_nothing_of_the_host(nowhere: Network) -> Non
 def test_what_does_need_a_value_would_be_noticed(nowhere: Network) -> None:
     with pytest.raises(RuntimeError, match="meta"):
         nowhere.words.sum().item()
+
+
+def test_what_the_encoders_layers_add_to_lies_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network(NANO_HF, torch.float32, CPU)
+    norm, seen = network._norm, list[bool]()
+
+    def look(x: torch.Tensor, weights: Linear) -> torch.Tensor:
+        seen.append(x.is_contiguous())
+        return norm(x, weights)
+
+    monkeypatch.setattr(network, "_norm", look)
+    network.encode(torch.zeros(2, 80, 200))
+    assert len(seen) == 2 * network.shape.encoder_layers + 1
+    assert all(seen)

@@ -127,7 +127,8 @@ class Network:
         """[batch, frames // 2, width] of log-mel [batch, mels, frames]."""
         x = gelu(conv1d(mel.to(self.dtype), *self.first, padding=1))
         x = gelu(conv1d(x, *self.second, stride=2, padding=1)).transpose(1, 2)
-        x = x + self.positions[: x.shape[1]]
+        # Sums keep the order in which their first part lies: every layer would read across it.
+        x = x.contiguous() + self.positions[: x.shape[1]]
         batch, count, width = x.shape
         for layer in self.encoder:
             parts = linear(self._norm(x, layer.own_norm), *layer.own)
