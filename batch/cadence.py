@@ -62,13 +62,17 @@ class Cadence:
             return False
         return len(self.asked) * FULL_RATE * full_seconds <= FULL_SHARE * self.lanes
 
-    def soon(self, shared: float) -> float:
+    def soon(self, shared: float, *, joins: bool) -> float:
         """By which part of an interval a partial may come early to join a batch. What comes early
         is made oftener than it is due, which pays only where a batch spares enough: the part of a
         request's cost that is spent once for a batch is `shared`. It pays less where there are no
-        more streams than lanes, each of which does best by itself."""
+        more streams than lanes, each of which does best by itself, and not at all where requests
+        join what is being decoded whenever they come (`joins`)."""
+        if joins:
+            return 0.0
         streams = max(len(self.asked), 1)
-        return max(shared - SHARED_MIN, 0.0) * (SOON_ALONE + SOON_MORE * max(1 - self.lanes / streams, 0.0))
+        more = SOON_MORE * max(1 - self.lanes / streams, 0.0)
+        return max(shared - SHARED_MIN, 0.0) * (SOON_ALONE + more)
 
     def share(self) -> int:
         """Requests of a batch, at most: a lane's part of the streams. One lane that takes more

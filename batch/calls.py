@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import Executor
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import suppress
 
 from batch.backends.base import Backend, Joining, Task
 from batch.observer import Observer
@@ -13,24 +15,70 @@ logger = logging.getLogger("batch.calls")
 
 Answers = list[tuple[Task, Hypothesis | None]]
 
+Answer = Future[Hypothesis]
+
+
+class Arrivals:
+    """Brings answers from the threads that make them to the event loop: the loop is woken once for
+    all that come before it looks."""
+
+    def __init__(self) -> None:
+        self.come: deque[tuple[asyncio.Queue[Answer], Answer]] = deque()
+        self.is_woken = False
+
+    def of(self, answers: Iterable[Answer]) -> Callable[[], Awaitable[list[Answer]]]:
+        """What waits for some of them, which then are done; each is told once."""
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[Answer] = asyncio.Queue()
+
+        def came(answer: Answer) -> None:
+            self.come.append((queue, answer))
+            if not self.is_woken:  # it looks at what was there before it says that it is not
+                self.is_woken = True
+                with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                    loop.call_soon_threadsafe(self._look)
+
+        async def some() -> list[Answer]:
+            found = [await queue.get()]
+            while not queue.empty():
+                found.append(queue.get_nowait())
+            return found
+
+        for answer in answers:
+            answer.add_done_callback(came)
+        return some
+
+    def _look(self) -> None:
+        self.is_woken = False
+        while self.come:
+            queue, answer = self.come.popleft()
+            queue.put_nowait(answer)
+
 
 class Calls:
     """An answer is None where the model failed, for that task alone, twice."""
 
     def __init__(self, backend: Backend, threads: Executor, observer: Observer) -> None:
         self.backend, self.threads, self.observer = backend, threads, observer
+        self.joins = isinstance(backend, Joining)
+        self.arrivals = Arrivals()
+
+    @property
+    def are_lost(self) -> bool:
+        """Whether the model will never answer again. For any thread."""
+        return isinstance(self.backend, Joining) and self.backend.is_lost
 
     async def answers(self, tasks: Sequence[Task]) -> AsyncIterator[Answers]:
         """Answers as they come: all at once, or one by one where the model works like that."""
-        if not isinstance(self.backend, Joining):
+        backend = self.backend
+        if not isinstance(backend, Joining):
             yield await self._together(tasks)
             return
-        futures = map(asyncio.wrap_future, self.backend.start(tasks))
-        waiting = dict(zip(futures, tasks, strict=True))
+        waiting = dict(zip(backend.start(tasks), tasks, strict=True))
+        arrived = self.arrivals.of(waiting)
         while waiting:
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             answers: Answers = []
-            for future in done:
+            for future in await arrived():
                 task = waiting.pop(future)
                 if future.exception() is None:
                     answers.append((task, future.result()))

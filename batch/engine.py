@@ -110,7 +110,7 @@ class Engine:
     @property
     def is_lost(self) -> bool:
         """Whether what it was given will not come to an end. For any thread."""
-        return self.is_failed or self.running.is_lost
+        return self.is_failed or self.running.is_lost or self.calls.are_lost
 
     async def finish(self, seconds_max: float) -> None:
         """Refuse new streams, end the live ones, and give them and the files time to finish."""
@@ -263,13 +263,15 @@ class Engine:
         """Who waits for one is told so."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            for stream in [s for s in self.streams if self.is_stalled and self._is_forsaken(s)]:
+            for stream in [s for s in self.streams if self._is_forsaken(s)]:
                 logger.error(
                     "stream %d: the model does not answer", stream.sessions[0].terms.stream
                 )
                 stream.kill(EngineFailed("the model does not answer"))
 
     def _is_forsaken(self, stream: Stream) -> bool:
+        if self.calls.are_lost or not self.is_stalled:
+            return self.calls.are_lost
         numbers = [session.terms.stream for session in stream.sessions]
         return self.running.forsakes(numbers, is_live=stream.lane == "live")
 
@@ -317,7 +319,8 @@ class Engine:
             if self.backend.info.device == "cpu":
                 self.cadence.front = self.capacity.front_share
             self.scheduler.paces = self.cadence.paces(now)
-            self.scheduler.soon = self.cadence.soon(self.backend.cost.shared)
+            shared, joins = self.backend.cost.shared, self.calls.joins
+            self.scheduler.soon = self.cadence.soon(shared, joins=joins)
             self.scheduler.share = self.cadence.share()
             while len(self.running) < self.backend.lanes:
                 free = self.backend.lanes - len(self.running)
@@ -357,7 +360,7 @@ class Engine:
                     self.observer.late(decode.kind)
                     continue
                 with self._guarding(stream):
-                    tasks.append(Task(decode, session.buffer.read(decode.start, decode.end)))
+                    tasks.append(Task(decode, session.buffer.read_16(decode.start, decode.end)))
             if tasks:
                 await self._decode(tasks, left)
         finally:

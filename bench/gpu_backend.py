@@ -6,6 +6,8 @@ Features, encoder, decoder and alignment run as for any model, and each token of
 that was not forced takes a step of the decoder; replaced is only what is said (`made_up.py`).
 """
 
+from collections.abc import Sequence
+
 from batch.backends.hypotheses import Alignment
 from batch.backends.torch_row import Row
 from batch.backends.torch_whisper import TorchWhisperBackend
@@ -19,9 +21,13 @@ LOG_PROBABILITY = -0.05  # of a token: as of one that is well heard
 
 class MadeUpRow(Row):
     speech: Speech
+    said: Sequence[int] | None = None
 
     def wrote(self, token: int, log: float) -> bool:
-        said = [token for word in self.speech.window(self.task.decode) for token in word.tokens]
+        said = self.said
+        if said is None:
+            words = self.speech.window(self.task.decode)
+            said = self.said = [token for word in words for token in word.tokens]
         place = len(self.text)
         chosen = said[place] if place < len(said) else self.vocabulary.eot
         return super().wrote(chosen, LOG_PROBABILITY)

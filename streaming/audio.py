@@ -1,6 +1,6 @@
 """Bytes of any encoding and rate → samples at 16 kHz; and the audio a stream still needs."""
 
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,21 @@ def to_float(data: bytes, encoding: str) -> Samples:
         # One NaN would spread through the resampler's memory to the end of the stream.
         return np.clip(np.nan_to_num(pcm, copy=False), -1, 1)
     return _TABLES[encoding][np.frombuffer(data, np.uint8)]
+
+
+def as_float(sound: Pcm) -> Samples:
+    """In [-1, 1]."""
+    if sound.dtype == np.float32:
+        return cast(Samples, sound)
+    return sound.astype(np.float32) / FULL_SCALE
+
+
+def as_int16(sound: Pcm) -> Pcm16:
+    """Of what was 16 bits before nothing is lost."""
+    if sound.dtype == np.int16:
+        return cast(Pcm16, sound)
+    scaled = np.clip(np.rint(sound * FULL_SCALE), -32768, 32767)
+    return cast(Pcm16, scaled.astype(np.int16))
 
 
 class AudioDecoder:
@@ -145,7 +160,7 @@ class AudioBuffer:
 
     def read(self, start: int, end: int) -> Samples:
         """float32, [end - start]; a copy, safe to hand to another thread."""
-        return self.read_16(start, end).astype(np.float32) / FULL_SCALE
+        return as_float(self.read_16(start, end))
 
     def read_16(self, start: int, end: int) -> Pcm16:
         """[end - start]; a copy, too."""

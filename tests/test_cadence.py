@@ -88,17 +88,23 @@ def test_full_windows_are_afforded_by_cost_and_load() -> None:
 def test_partials_join_a_batch_earlier_where_it_spares_more_and_no_lane_would_idle() -> None:
     pace = cadence(lanes=2)
     speak(pace, 2, 0.0)
-    assert pace.soon(0.4) == pytest.approx(0.2 * 2)
+    assert pace.soon(0.4, joins=False) == pytest.approx(0.2 * 2)
     speak(pace, 8, 0.0)
-    assert pace.soon(0.3) == pytest.approx(0.1 * (2 + 1.2 * 0.75))
-    assert pace.soon(0.4) == pytest.approx(0.2 * (2 + 1.2 * 0.75))
+    assert pace.soon(0.3, joins=False) == pytest.approx(0.1 * (2 + 1.2 * 0.75))
+    assert pace.soon(0.4, joins=False) == pytest.approx(0.2 * (2 + 1.2 * 0.75))
 
 
 def test_no_partial_comes_early_where_a_batch_spares_next_to_nothing() -> None:
     pace = cadence(lanes=2)
     speak(pace, 8, 0.0)
-    assert pace.soon(0.0) == 0
-    assert pace.soon(0.1) == 0
+    assert pace.soon(0.0, joins=False) == 0
+    assert pace.soon(0.1, joins=False) == 0
+
+
+def test_partials_that_join_whenever_they_come_never_come_early() -> None:
+    pace = cadence(lanes=8)
+    speak(pace, 100, 0.0)
+    assert pace.soon(0.9, joins=True) == 0
 
 
 def test_the_oldest_speakers_keep_their_pace_when_others_come() -> None:

@@ -63,7 +63,9 @@ async def test_an_upload_becomes_a_transcript(jobs: Jobs, speech: list[Recording
     assert text_of(transcript) == speech[0].text
 
 
-async def test_a_job_starts_without_waiting_for_a_second_to_pass(jobs: Jobs, speech: list[Recording]) -> None:
+async def test_a_job_starts_without_waiting_for_a_second_to_pass(
+    jobs: Jobs, speech: list[Recording]
+) -> None:
     waits = []
     for _ in range(5):
         found = await ended(jobs, await submit(jobs, speech[0]))

@@ -5,18 +5,30 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
-
+from streaming.audio import Pcm16, Samples, as_float, as_int16
 from streaming.events import Decode, Hypothesis
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A request with its audio: float32 mono, [samples] at 16 kHz, in [-1, 1]."""
+    """A request with its audio, mono at 16 kHz, [samples]: int16 as it is kept, or float32 in
+    [-1, 1]."""
 
     decode: Decode
-    audio: npt.NDArray[np.float32]
+    sound: Samples | Pcm16
+
+    @property
+    def audio(self) -> Samples:
+        """float32; made in the thread that asks, which is not the event loop's."""
+        return as_float(self.sound)
+
+    @property
+    def pcm(self) -> Pcm16:
+        return as_int16(self.sound)
+
+    @property
+    def samples(self) -> int:
+        return len(self.sound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,10 @@ class Backend(Protocol):
 class Joining(Protocol):
     """A backend whose requests join what is being decoded: each is answered when it is done, and
     does not wait for those it was chosen with."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing will be answered any more, by any of its devices. For any thread."""
 
     def start(self, batch: Sequence[Task]) -> list[Future[Hypothesis]]:
         """An answer to come for each task, in order. Does not block."""

@@ -7,17 +7,17 @@ stay where they are, so that each size of batch can be a graph.
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from batch.backends.mel import FRAME
-from batch.backends.torch_graphs import Fetched, Graphs, fitting, put, staged
+from batch.backends.torch_graphs import Fetched, Graphs, Staging, fitting, held, sparing
 from batch.backends.torch_mel import LogMel
 from batch.backends.torch_network import Cache, Network
 from batch.backends.windows import FRAMES_FULL
+from streaming.audio import Pcm16
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)  # windows encoded together
+FULL_SCALE = 32768.0
 
 
 class Encoder:
@@ -29,41 +29,43 @@ class Encoder:
         self.graphs = Graphs(network.device)
         device = network.device
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self.audio = torch.zeros(self.frames_max * FRAME, device=device)
+        self.audio = torch.zeros(self.frames_max * FRAME, dtype=torch.int16, device=device)
         self.input = torch.zeros(2 * BATCHES[-1], dtype=torch.long, device=device)
+        self.staged_audio = Staging(len(self.audio), torch.int16, device)
+        self.staged_input = Staging(len(self.input), torch.long, device)
 
     def rows_max(self, frames: int) -> int:
-        return min(max(self.frames_max // frames, 1), BATCHES[-1])
+        """One of BATCHES: others would be lengthened to the next one."""
+        return held(BATCHES, self.frames_max // frames)
 
-    def capture(self, cache: Cache, frames: int) -> None:
+    def capture(self, cache: Cache, batch: int, frames: int) -> None:
         with self.beside():
-            for batch in (size for size in BATCHES if size <= self.rows_max(frames)):
-                self._place([], [], batch, cache.slots)
-                self.graphs.capture(*self._work(cache, batch, frames))
+            self._place([], [], batch, cache.slots)
+            self.graphs.capture(*self._work(cache, batch, frames))
+
+    def rehearse(self, cache: Cache, batch: int, frames: int) -> None:
+        """As it is done for requests, without their audio; of a GPU nothing is waited for."""
+        with self.beside():
+            self.graphs.run(*self._work(cache, batch, frames))
 
     def start(
-        self,
-        cache: Cache,
-        windows: Sequence[npt.NDArray[np.float32]],
-        slots: Sequence[int],
-        frames: int,
+        self, cache: Cache, windows: Sequence[Pcm16], slots: Sequence[int], frames: int
     ) -> Fetched:
         """Encode windows of `frames` mel frames into slots; the result says when that is done.
 
         Raises torch.OutOfMemoryError.
         """
         batch = min(fitting(BATCHES, len(windows)), self.most // frames)
-        count = batch * frames * FRAME
-        audio = staged(count, torch.float32, self.network.device)
-        rows = audio.numpy().reshape(batch, -1)
         ends = [min(len(window), frames * FRAME) for window in windows]
-        for row, end, window in zip(rows, ends, windows, strict=False):
-            row[:end], row[end:] = window[:end], 0
-        rows[len(windows) :] = 0
         with self.beside():
-            self.audio[:count].copy_(audio, non_blocking=True)
+            with self.staged_audio.filled(self.audio[: batch * frames * FRAME]) as audio:
+                rows = audio.reshape(batch, -1)
+                for row, end, window in zip(rows, ends, windows, strict=False):
+                    row[:end], row[end:] = window[:end], 0
+                rows[len(windows) :] = 0
             self._place(ends, slots, batch, cache.slots)
-            self.graphs.run(*self._work(cache, batch, frames))
+            name, work = self._work(cache, batch, frames)
+            sparing(lambda: self.graphs.run(name, work))
             return Fetched(self.input[:1])
 
     def halve(self, rows: int, frames: int) -> None:
@@ -75,12 +77,13 @@ class Encoder:
 
     def _place(self, ends: Sequence[int], slots: Sequence[int], batch: int, nobody: int) -> None:
         empty = batch - len(ends)
-        put([*ends, *[0] * empty, *slots, *[nobody] * empty], self.input)
+        self.staged_input.put([*ends, *[0] * empty, *slots, *[nobody] * empty], self.input)
 
     def _work(self, cache: Cache, batch: int, frames: int) -> tuple[Hashable, Callable[[], None]]:
         def work() -> None:
             audio = self.audio[: batch * frames * FRAME].view(batch, frames * FRAME)
             ends, slots = self.input[: 2 * batch].view(2, batch).unbind()
-            self.network.remember(self.network.encode(self.log_mel(audio, ends)), cache, slots)
+            mel = self.log_mel(audio / FULL_SCALE, ends)
+            self.network.remember(self.network.encode(mel), cache, slots)
 
-        return (id(cache), batch, frames), work
+        return ("encode", cache.positions, batch, frames), work

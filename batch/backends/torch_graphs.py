@@ -1,15 +1,53 @@
 """Work on a GPU without the host in its way: CUDA graphs, and copies that nobody waits for."""
 
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from batch.backends.rehearsal import ran_out
+
 Out = TypeVar("Out")
 
+PIECES = 4  # of memory that is written by turns
+
 logger = logging.getLogger("batch.backends.torch")
+
+
+class Recorder:
+    """Records what the current stream of a GPU is given, which must not be the default one."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.pool = torch.cuda.graph_pool_handle()
+
+    def rehearse(self, work: Callable[[], object]) -> None:
+        for _ in range(2):  # libraries choose and load their kernels
+            work()
+        torch.cuda.current_stream().synchronize()
+
+    def record(self, work: Callable[[], Out]) -> tuple[Any, Out]:
+        graph = torch.cuda.CUDAGraph()
+        # Unlike `torch.cuda.graph`, without collecting garbage each time.
+        graph.capture_begin(pool=self.pool, capture_error_mode="thread_local")
+        try:
+            out = work()
+        finally:
+            graph.capture_end()
+        return graph, out
+
+    def renew(self) -> None:
+        """After a recording that failed: the allocator may take it to be going on, and would refuse
+        another one in the same memory."""
+        with suppress(RuntimeError):  # it did end
+            torch._C._cuda_endAllocateToPool(self.device.index or 0, self.pool)
+        self.pool = torch.cuda.graph_pool_handle()
+        torch.cuda.empty_cache()
 
 
 class Graphs:
@@ -17,29 +55,21 @@ class Graphs:
     CPU nothing is captured, and work runs as it is written."""
 
     def __init__(self, device: torch.device) -> None:
+        self.recorder = Recorder(device) if device.type == "cuda" else None
         self.captured: dict[Hashable, tuple[Any, Any]] = {}
-        self.memory = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+        self.failed: dict[Hashable, str] = {}  # why
 
     def capture(self, name: Hashable, work: Callable[[], object]) -> None:
-        """On the current stream, which must not be the default one. What cannot be captured runs as
-        it is written, and the log says so."""
-        if self.memory is None:
+        """What cannot be captured runs as it is written, and the log says so."""
+        if self.recorder is None or name in self.captured:
             return
-        for _ in range(2):  # libraries choose and load their kernels
-            work()
-        torch.cuda.current_stream().synchronize()
-        graph = torch.cuda.CUDAGraph()
         try:
-            # Unlike `torch.cuda.graph`, without collecting garbage each time.
-            graph.capture_begin(pool=self.memory, capture_error_mode="thread_local")
-            try:
-                out = work()
-            finally:
-                graph.capture_end()
+            self.recorder.rehearse(work)
+            self.captured[name] = self.recorder.record(work)
         except RuntimeError as error:
             logger.warning("no CUDA graph of %s: %s", name, error)
-            return
-        self.captured[name] = (graph, out)
+            self.failed[name] = f"{type(error).__name__}: {error}"
+            self.recorder.renew()
 
     def run(self, name: Hashable, work: Callable[[], Out]) -> Out:
         """What it returns lies where the next run of any graph puts its own."""
@@ -73,19 +103,53 @@ class Fetched:
         return self.tensors
 
 
-def staged(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Memory of the host to write into, of which `copy_` to the device need not be waited for."""
-    return torch.empty(size, dtype=dtype, pin_memory=device.type == "cuda")
+class Staging:
+    """Memory of the host from which the device copies without being waited for: a few pieces, used
+    by turns, so that the one that is written next was nearly always read long ago."""
+
+    def __init__(self, size: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.is_pinned = device.type == "cuda"
+        self.pieces = [
+            torch.zeros(size, dtype=dtype, pin_memory=self.is_pinned) for _ in range(PIECES)
+        ]
+        self.read: list[torch.cuda.Event | None] = [None] * PIECES
+        self.turn = 0
+
+    @contextmanager
+    def filled(self, into: Tensor) -> Iterator[npt.NDArray[Any]]:
+        """An array to be filled here, as long as `into`, and copied there on leaving."""
+        self.turn = (self.turn + 1) % PIECES
+        if (event := self.read[self.turn]) is not None:
+            event.synchronize()
+        piece = self.pieces[self.turn][: len(into)]
+        yield piece.numpy()
+        into.copy_(piece, non_blocking=True)
+        if self.is_pinned:
+            self.read[self.turn] = torch.cuda.current_stream().record_event()
+
+    def put(self, values: Sequence[int], into: Tensor) -> None:
+        """At the beginning of `into`."""
+        with self.filled(into[: len(values)]) as array:
+            array[:] = np.asarray(values)
 
 
-def put(values: Sequence[int], into: Tensor) -> Tensor:
-    """The beginning of `into`, which holds integers now, without waiting for the device."""
-    place = into[: len(values)]
-    source = staged(len(values), torch.long, into.device)
-    source.numpy()[:] = values
-    return place.copy_(source, non_blocking=True)
+def sparing(work: Callable[[], Out]) -> Out:
+    """What does not fit into the memory is tried again with all that is kept for later given
+    back."""
+    try:
+        return work()
+    except RuntimeError as error:
+        if not ran_out(error):
+            raise
+    torch.cuda.empty_cache()
+    return work()
 
 
 def fitting(sizes: Sequence[int], wanted: int) -> int:
     """The least of the sizes that holds so many; what is larger than all is taken as it is."""
     return next((size for size in sizes if size >= wanted), wanted)
+
+
+def held(sizes: Sequence[int], most: int) -> int:
+    """The largest of the sizes, which grow, that is no more than so many; the least, if all are."""
+    return max((size for size in sizes if size <= most), default=sizes[0])

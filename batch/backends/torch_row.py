@@ -36,7 +36,7 @@ class Row:
     @property
     def positions(self) -> int:
         """Of the encoder's output that are of its audio."""
-        return max(len(self.task.audio) // FRAME, 2) // 2
+        return max(self.task.samples // FRAME, 2) // 2
 
     @property
     def is_special(self) -> bool:

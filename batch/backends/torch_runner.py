@@ -14,28 +14,27 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
-import numpy as np
 import torch
 
 from batch.backends.base import Task
-from batch.backends.mel import FRAME
 from batch.backends.rehearsal import best_batch, ran_out
 from batch.backends.tokens import Vocabulary
 from batch.backends.torch_encoder import BATCHES, Encoder
 from batch.backends.torch_graphs import Fetched, Graphs
 from batch.backends.torch_network import Cache, Network
 from batch.backends.torch_plan import Plan
-from batch.backends.torch_pool import READ_MAX, Pool
+from batch.backends.torch_pool import Pool
 from batch.backends.torch_row import Row
 from batch.backends.torch_steps import Rules, Steps
 from batch.backends.windows import BUCKETS
+from streaming.errors import EngineFailed
 from streaming.events import Hypothesis
 
 logger = logging.getLogger("batch.backends.torch")
 
 ENCODED_AHEAD = 2  # batches that the encoder has before it
-READ_USUALLY = 32  # tokens of a text; more are not worth a graph
 TYPICAL = 600  # mel frames of a window
+LOST = "the device does not work any more"
 
 Out = TypeVar("Out")
 
@@ -55,6 +54,8 @@ class Runner:
         self.given: list[Row] = []
         self.jobs: list[Callable[[], None]] = []
         self.is_closed = False
+        self.is_prepared = False
+        self.is_lost = False  # the device, for good
         self.thread = threading.Thread(target=self._run, name="torch", daemon=True)
         self.thread.start()
 
@@ -69,28 +70,39 @@ class Runner:
         for row in rows:
             row.answer.set_running_or_notify_cancel()  # from now on it cannot be taken back
         with self.changed:
-            self.given += rows
-            self.changed.notify()
+            if not self.is_lost:
+                self.given += rows
+                self.changed.notify()
+                return [row.answer for row in rows]
+        for row in rows:
+            row.answer.set_exception(EngineFailed(LOST))
         return [row.answer for row in rows]
 
     def prepare(self) -> None:
-        """On a GPU: find the best batch for the encoder, and capture what is common as graphs."""
-        if self.network.device.type == "cuda":
+        """On a GPU: find the best batch for the encoder, and capture what is common as graphs; once
+        is enough."""
+        if self.network.device.type == "cuda" and not self.is_prepared:
             self.call(self._prepare)
+            self.is_prepared = True
 
     def _prepare(self) -> None:
-        cache = self.pools[0].steps.cache
-        window = np.zeros(TYPICAL * FRAME, np.float32)
+        for pool in self.pools:
+            pool.steps.capture_writing()
+        encoder, cache = self.encoder, self.pools[0].steps.cache
 
         def encode(batch: int) -> None:
-            self.encoder.start(cache, [window] * batch, [cache.slots] * batch, TYPICAL).get()
+            encoder.capture(cache, batch, TYPICAL)
+            encoder.rehearse(cache, batch, TYPICAL)
+            torch.cuda.synchronize()
 
-        self.encoder.frames_max = best_batch(BATCHES, encode) * TYPICAL
+        encoder.frames_max = best_batch(BATCHES, encode) * TYPICAL
         for frames in BUCKETS:
             fitting = (p.steps.cache for p in self.pools if frames // 2 <= p.steps.cache.positions)
-            self.encoder.capture(next(fitting), frames)
+            cache = next(fitting)
+            for batch in (size for size in BATCHES if size <= encoder.rows_max(frames)):
+                encoder.capture(cache, batch, frames)
         for pool in self.pools:
-            pool.steps.capture(READ_MAX, READ_USUALLY)
+            pool.steps.capture_reading()
 
     def close(self) -> None:
         """Let go of the device. What is not answered never will be."""
@@ -110,11 +122,16 @@ class Runner:
                 done.set_exception(error)
 
         with self.changed:
+            if self.is_lost:
+                raise EngineFailed(LOST)
             self.jobs.append(run)
             self.changed.notify()
         return done.result()
 
     def _run(self) -> None:
+        # It makes a plan for each shape, which takes as long as hundreds of calls: the others do
+        # not, and here there are hundreds of shapes.
+        torch.backends.cuda.enable_cudnn_sdp(False)
         if self.network.device.type == "cuda":
             torch.cuda.set_device(self.network.device)
             torch.cuda.synchronize()  # what others have put there is there
@@ -133,6 +150,30 @@ class Runner:
             except Exception as error:
                 logger.exception("what was on the device is lost")
                 self._fail(error)
+                if not self._works():
+                    self._lose()
+                    return
+
+    def _works(self) -> bool:
+        """Some errors of CUDA leave nothing of the device to this process."""
+        try:
+            torch.zeros(1, device=self.network.device).item()
+        except RuntimeError as error:
+            if ran_out(error):
+                return True
+            logger.critical("the device does not work any more: %s", error)
+            return False
+        return True
+
+    def _lose(self) -> None:
+        with self.changed:
+            self.is_lost = True
+            rows, self.given = [*self.waiting, *self.given], []
+            self.waiting, jobs, self.jobs = [], self.jobs, []
+        for row in rows:
+            row.answer.set_exception(EngineFailed(LOST))
+        for job in jobs:
+            job()
 
     def _await_work(self) -> list[Callable[[], None]]:
         with self.changed:
@@ -191,7 +232,7 @@ class Runner:
         for row in rows:
             self.waiting.remove(row)
             pool.take(row)
-        windows, slots = [row.task.audio for row in rows], [row.slot for row in rows]
+        windows, slots = [row.task.pcm for row in rows], [row.slot for row in rows]
         frames = rows[0].frames
         try:
             fetched = self.encoder.start(pool.steps.cache, windows, slots, frames)

@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from batch.backends.torch_align import attended
-from batch.backends.torch_graphs import Graphs, fitting, put
+from batch.backends.torch_graphs import Graphs, Staging, fitting
 from batch.backends.torch_network import Cache, Network
 from streaming.events import Decode
 
 ROWS = (1, 4, 16, 64)  # texts that are read together
 TOKENS = (8, 16, 32, 64, 128, 256, 448)  # of the longest of them
+READ_TOKENS_MAX = 2048  # of all of them, with those that fill up
+READ_USUALLY = 128  # tokens of a text; more are not worth a graph
 SLOTS = (4, 8, 16, 32, 64, 128, 256, 512)  # in which a token is written
 TEXTS = (64, 128, 448)  # places of a text that are looked at
 TIMES_FIRST = 50  # the first time is at most so many steps of 20 ms
@@ -66,6 +68,9 @@ class Steps:
         self.network, self.cache, self.rules, self.graphs = network, cache, rules, graphs
         device = network.device
         self.input = torch.zeros(ROWS[-1] * (TOKENS[-1] + 4), dtype=torch.long, device=device)
+        self.staged = Staging(len(self.input), torch.long, device)
+        # Of its own: a graph whose capture fails leaves the device's in disorder.
+        self.generator = None if device.type == "meta" else torch.Generator(device)
         # One for all graphs, which would keep one each.
         size = (max(cache.slots, ROWS[-1]), len(network.words))
         self.logits = torch.zeros(size, device=device)
@@ -79,16 +84,19 @@ class Steps:
         mask[list(ids)] = -torch.inf
         return mask
 
-    def capture(self, rows_max: int, tokens_max: int) -> None:
-        """What is common, up to so many texts to be read and tokens of them."""
-        for rows in (size for size in ROWS if size <= rows_max):
-            for count in (size for size in TOKENS if size <= tokens_max):
-                self._place([], rows, count)
-                for watching in (False, True):
-                    self.graphs.capture(*self._reading(rows, count, watching))
+    def capture_writing(self) -> None:
+        """All sizes: what is done most often."""
         for rows in sorted({min(size, self.cache.slots) for size in SLOTS}):
             for text in TEXTS:
                 self.graphs.capture(*self._writing(rows, text))
+
+    def capture_reading(self) -> None:
+        """What is common."""
+        for count in (size for size in TOKENS if size <= READ_USUALLY):
+            for rows in (size for size in ROWS if size * count <= READ_TOKENS_MAX):
+                self._place([], rows, count)
+                for watching in (False, True):
+                    self.graphs.capture(*self._reading(rows, count, watching))
 
     def read(self, beginnings: Sequence[Beginning]) -> Begun:
         """Raises ValueError for more than fit at once."""
@@ -130,7 +138,7 @@ class Steps:
         flat += [*(int(b.goes_on) for b in beginnings), *empty]
         if len(flat) > len(self.input):
             raise ValueError(f"{rows} texts of {count} tokens do not fit")
-        put(flat, self.input)
+        self.staged.put(flat, self.input)
 
     def _reading(self, rows: int, count: int, watching: bool) -> tuple[Hashable, Callable[[], Any]]:
         def work() -> Begun | Watched:
@@ -161,8 +169,8 @@ class Steps:
             chosen = torch.stack([token.float(), log, no_speech], 1)
             return Begun(chosen, first[:, self.languages].softmax(-1), logits)
 
-        # Captured on one cache, so that the name says which.
-        return (id(self.cache), rows, count, watching), work
+        # Captured on one cache, which the positions tell from the others.
+        return ("watch" if watching else "read", self.cache.positions, rows, count), work
 
     def _probabilities(self, decoded: Tensor, tokens: Tensor) -> Tensor:
         among = self.network.logits(decoded)[:, :, : self.rules.eot].softmax(-1)
@@ -177,11 +185,14 @@ class Steps:
             logits = self.logits[:rows]
             torch.add(self.network.logits(decoded[:, 0]), self.suppressed, out=logits)
             token, log = _likeliest(logits)
+            chosen = torch.stack([token.float(), log], 1)
+            following = (places[:, 0] + 1).clamp(max=cache.scrap)
+            # Last: where there was no memory for what is before, all of it can be done again.
             cache.tokens[:rows] = token
-            cache.places[:rows] = (places[:, 0] + 1).clamp(max=cache.scrap)
-            return torch.stack([token.float(), log], 1), logits
+            cache.places[:rows] = following
+            return chosen, logits
 
-        return (id(self.cache), rows, text), work
+        return ("write", self.cache.positions, rows, text), work
 
 
 def _likeliest(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -190,7 +201,13 @@ def _likeliest(logits: Tensor) -> tuple[Tensor, Tensor]:
     return token, best - logits.logsumexp(-1)
 
 
-def drawn(logits: Tensor, decode: Decode, written: Sequence[int], rules: Rules) -> Tensor:
+def drawn(
+    logits: Tensor,
+    decode: Decode,
+    written: Sequence[int],
+    rules: Rules,
+    generator: torch.Generator | None,
+) -> Tensor:
     """The next token of one text and its log-probability, [2], by the temperature and the rules for
     times, after those `written`. Rules as in OpenAI's `whisper/decoding.py`."""
     allowed = logits.clone()
@@ -198,7 +215,9 @@ def drawn(logits: Tensor, decode: Decode, written: Sequence[int], rules: Rules) 
         _time(allowed, written, rules)
     log = allowed.log_softmax(-1)
     if decode.temperature:
-        token = (log / decode.temperature).softmax(-1).multinomial(1)[0]
+        # As `multinomial` draws, which waits for the device to see that it may (Gumbel).
+        noise = -torch.empty_like(log).exponential_(generator=generator).log()
+        token = (log / decode.temperature + noise).argmax()
     else:
         token = log.argmax()
     return torch.stack([token.float(), log[token]])

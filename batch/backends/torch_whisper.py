@@ -98,8 +98,12 @@ class TorchWhisperBackend:
     def joins(self, first: Decode, other: Decode) -> bool:
         return True
 
+    @property
+    def is_lost(self) -> bool:
+        return all(runner.is_lost for runner in self.replicas)
+
     def start(self, batch: Sequence[Task]) -> list[Future[Hypothesis]]:
-        return min(self.replicas, key=lambda runner: runner.load).submit(batch)
+        return min(self.replicas, key=lambda runner: (runner.is_lost, runner.load)).submit(batch)
 
     def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
         return [answer.result() for answer in self.start(batch)]

@@ -5,13 +5,11 @@ import pickle
 from collections.abc import Sequence
 from contextlib import suppress
 from socket import socket
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from batch.backends.base import Task
-
-FULL_SCALE: Final = np.float32(32768)
 
 
 class Wire:
@@ -30,10 +28,9 @@ class Wire:
         return pickle.load(self.file)
 
     def send_tasks(self, tasks: Sequence[Task]) -> None:
-        pickle.dump([(task.decode, len(task.audio)) for task in tasks], self.file)
-        audio = np.concatenate([task.audio for task in tasks]) * FULL_SCALE
-        # They were 16 bits before, so that nothing is lost.
-        self.file.write(np.rint(audio).astype(np.int16).data)
+        pickle.dump([(task.decode, task.samples) for task in tasks], self.file)
+        for task in tasks:
+            self.file.write(task.pcm.data)
         self.file.flush()
 
     def receive_tasks(self) -> list[Task]:
@@ -41,9 +38,8 @@ class Wire:
         samples = np.empty(sum(length for _, length in asked), np.int16)
         if self.file.readinto(samples.data.cast("B")) < samples.nbytes:
             raise EOFError
-        audio = samples.astype(np.float32) / FULL_SCALE
         ends = np.cumsum([length for _, length in asked])
-        parts = np.split(audio, ends[:-1])
+        parts = np.split(samples, ends[:-1])
         return [Task(decode, part) for (decode, _), part in zip(asked, parts, strict=True)]
 
     def close(self) -> None:
