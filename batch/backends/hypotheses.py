@@ -1,11 +1,9 @@
 """What a Whisper wrote about a window → a hypothesis. The same for every library that runs one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Protocol
-
-import numpy as np
 
 from batch.backends.words import Piece, compression_ratio, times
 from streaming.events import END_MARKS, SAMPLE_RATE, Decode, Hypothesis, Word
@@ -74,25 +72,26 @@ def _words(decode: Decode, found: Sequence[Piece], alignment: Alignment | None) 
     if not found:
         return ()
     lengths = [len(p.tokens) for p in found]
-    edges = np.cumsum([0, *lengths])
+    edges = [*accumulate(lengths, initial=0)]
     duration = (decode.end - decode.start) / SAMPLE_RATE
     if alignment is None:
-        starts, ends = edges[:-1] / edges[-1] * duration, edges[1:] / edges[-1] * duration
-        sure = np.zeros(len(found))
+        spread = [edge / edges[-1] * duration for edge in edges]
+        spans: Iterator[tuple[float, float]] = pairwise(spread)
+        sure = [0.0] * len(found)
     else:
-        starts, ends = times(alignment.alignments, lengths)
+        spans = times(alignment.alignments, lengths)
         probabilities = alignment.text_token_probs
-        sure = np.array([np.mean(probabilities[a:b]) for a, b in pairwise(edges)])
+        sure = [sum(probabilities[a:b]) / (b - a) for a, b in pairwise(edges)]
     return tuple(
         Word(
             text=piece.text.strip(),
-            start=decode.start + round(min(float(start), duration) * SAMPLE_RATE),
-            end=decode.start + round(min(float(end), duration) * SAMPLE_RATE),
+            start=decode.start + round(min(start, duration) * SAMPLE_RATE),
+            end=decode.start + round(min(end, duration) * SAMPLE_RATE),
             confidence=round(float(probability), 4),
             tokens=tuple(piece.tokens),
             spaced=piece.text.startswith(" "),
             marks=piece.marks.rstrip(),
             mark_tokens=piece.mark_tokens,
         )
-        for piece, start, end, probability in zip(found, starts, ends, sure, strict=True)
+        for piece, (start, end), probability in zip(found, spans, sure, strict=True)
     )

@@ -15,6 +15,7 @@ from streaming.events import Decode
 
 # Written without spaces: a word is whatever makes whole characters.
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+ONES_MAX = 1 << 16  # tokens whose text is kept: all that Whisper has
 BROKEN = "\ufffd"  # what half a character is decoded to
 
 Pieces = Iterator[tuple[str, list[int]]]
@@ -62,12 +63,14 @@ class Reader:
     def _characters(self, tokens: Sequence[int]) -> Pieces:
         """The shortest runs of tokens that make whole characters."""
         decode = self.vocabulary.text.decode
-        whole, at = decode(list(tokens)), 0
+        whole, at = "", 0
         group: list[int] = []
         for token in tokens:
             group.append(token)
-            text = decode(group)
+            text = self.vocabulary.one(token) if len(group) == 1 else decode(group)
             broken = text.find(BROKEN)
+            if broken >= 0 and not whole:
+                whole = decode(list(tokens))
             if broken < 0 or whole[at + broken : at + broken + 1] == BROKEN:
                 yield text, group
                 at += len(text)
@@ -91,9 +94,15 @@ class Vocabulary:
         self.language_ids = {(self.text.id_to_token(i) or "").strip("<|>"): i for i in ids}
         self.languages = frozenset(self.language_ids) if is_multilingual else frozenset({"en"})
         self.reader = lru_cache(maxsize=256)(self._reader)
+        self.one = lru_cache(maxsize=ONES_MAX)(self._one)
 
     def _reader(self, language: str, task: str) -> Reader:
         return Reader(self, language, task)
+
+    def _one(self, token: int) -> str:
+        """The text of a token by itself."""
+        text: str = self.text.decode([token])
+        return text
 
     def id(self, token: str) -> int:
         found = self.text.token_to_id(token)
