@@ -25,6 +25,13 @@ SHARED_MIN = 0.2
 # By which parts of an interval a partial may come early, for each part of its cost beyond that.
 SOON_ALONE, SOON_MORE = 2.0, 1.2
 TARGET_MIN = 0.3
+REST_STREAMS, REST_SECONDS, REST_SECONDS_MAX = 200, 4e-6, 0.005
+
+
+def rest_of(streams: int) -> float:
+    """Seconds between two looks at what is due, which take longer the more streams there are: of
+    hundreds, one is due at any time, and none is in such a hurry."""
+    return min(REST_SECONDS * streams, REST_SECONDS_MAX) if streams > REST_STREAMS else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 from batch.asked import PROMPT_TOKENS_MAX, check, prompt_tokens
 from batch.backends.base import Backend, Task
-from batch.cadence import Cadence
+from batch.cadence import Cadence, rest_of
 from batch.calls import Calls
 from batch.capacity import Capacity
 from batch.listening import Listening, Owner
@@ -348,6 +348,8 @@ class Engine:
         with suppress(TimeoutError):
             async with asyncio.timeout(None if due is None else max(due - now, 0.001)):
                 await self.work_came.wait()
+        if (rest := rest_of(len(self.streams))) > 0:
+            await asyncio.sleep(rest)
         self.work_came.clear()
 
     async def _run(self, number: int, batch: Sequence[Decode]) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from batch.cadence import Cadence
+from batch.cadence import Cadence, rest_of
 from batch.options import EngineOptions
 
 
@@ -105,6 +105,12 @@ def test_partials_that_join_whenever_they_come_never_come_early() -> None:
     pace = cadence(lanes=8)
     speak(pace, 100, 0.0)
     assert pace.soon(0.9, joins=True) == 0
+
+
+def test_what_is_due_is_looked_at_less_often_when_there_are_hundreds() -> None:
+    assert rest_of(200) == 0
+    assert 0 < rest_of(400) < rest_of(1000) < 0.005
+    assert rest_of(10_000) == 0.005
 
 
 def test_the_oldest_speakers_keep_their_pace_when_others_come() -> None:
