@@ -131,7 +131,7 @@ class Metrics:
         )
         self.interval = Gauge(
             "stentor_partial_interval_seconds",
-            "Least time between a stream's partials, by load; the oldest streams may have them sooner.",
+            "Least time between a stream's partials, by load; of the oldest streams it may be less.",
             **plain,
         )
 
