@@ -131,7 +131,7 @@ class Metrics:
         )
         self.interval = Gauge(
             "stentor_partial_interval_seconds",
-            "Least time between a stream's partials, by load; of the oldest streams it may be less.",
+            "Least time between a stream's partials, by load; for the oldest it may be less.",
             **plain,
         )
 
