@@ -43,6 +43,16 @@ def entrypoint(
         )
 
 
+def test_all_modules_of_the_server_are_installed() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {
+        ".".join(file.parent.relative_to(ROOT).parts)
+        for layer in ("streaming", "batch", "server")
+        for file in (ROOT / layer).rglob("*.py")
+    }
+    assert folders - set(settings["packages"]) == set()
+
+
 def test_the_dockerfile_has_no_faults_that_a_linter_knows() -> None:
     ran = subprocess.run(
         [BIN / "hadolint", "--no-color", ROOT / "Dockerfile"],

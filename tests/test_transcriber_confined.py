@@ -47,9 +47,11 @@ done
 touch /tmp/written 2>/dev/null && exit 99
 shift 6
 set +e
+cd /  # not into the checkout, whose modules would come first
 trap : TERM  # it is for what is run; what that leaves is told afterwards
 setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --no-new-privs \\
-  env -i "PATH=/usr/bin:/bin" PYTHONPATH=/mnt/tree:/mnt/packages STENTOR_MODEL=/mnt/model \\
+  env -i "PATH=/usr/bin:/bin" LD_LIBRARY_PATH=/mnt/python/lib \\
+  PYTHONPATH=/mnt/tree:/mnt/packages STENTOR_MODEL=/mnt/model \\
   $VARIABLES /mnt/python/bin/python3 -B -m server "$@"
 code=$?
 echo "left: $(find "$WORK" -mindepth 1 ! -type d | wc -l)" >&2
