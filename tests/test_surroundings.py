@@ -1,5 +1,6 @@
 """What the container and the server find around them."""
 
+import platform
 import tempfile
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def test_a_licence_is_noted_wherever_it_is(
 
 def test_a_processor_without_avx_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surroundings, "CPU_INFO", tmp_path / "cpuinfo")
-    monkeypatch.setattr(surroundings.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     (tmp_path / "cpuinfo").write_text("flags\t\t: fpu avx\n")
     surroundings.check_cpu()
     (tmp_path / "cpuinfo").write_text("flags\t\t: fpu sse4_2\n")
