@@ -103,7 +103,7 @@ def all_ends() -> Iterator[tuple[str, str]]:
                 yield name, end
 
 
-@pytest.mark.parametrize(("name", "end"), all_ends())
+@pytest.mark.parametrize(("name", "end"), list(all_ends()))
 async def test_however_a_call_ends_its_last_final_comes(
     own: Server, speech: list[Recording], name: str, end: str
 ) -> None:
