@@ -8,8 +8,12 @@ that was not forced takes a step of the decoder; replaced is only what is said (
 
 from collections.abc import Sequence
 
+from batch.backends import torch_device
 from batch.backends.hypotheses import Alignment
+from batch.backends.tokens import Vocabulary
+from batch.backends.torch_device import Recipe
 from batch.backends.torch_row import Row
+from batch.backends.torch_runner import Runner
 from batch.backends.torch_whisper import TorchWhisperBackend
 from batch.options import ModelOptions
 from bench.checkpoints import ready
@@ -39,20 +43,32 @@ class MadeUpRow(Row):
         super().reply(alignment_found)
 
 
+def speaking(known: Vocabulary) -> type[Row]:
+    said = Speech(*vocabulary(known.text))
+
+    class Spoken(MadeUpRow):
+        speech = said
+
+    return Spoken
+
+
+def made(recipe: Recipe) -> Runner:
+    runner = torch_device.made(recipe)
+    runner.row = speaking(runner.vocabulary)
+    return runner
+
+
 class GpuShape(TorchWhisperBackend):
     shape = ""
+    maker = "bench.gpu_backend:made"
 
-    def __init__(self, options: ModelOptions) -> None:
+    def __init__(
+        self, options: ModelOptions, *, apart: bool | None = None, more: object = None
+    ) -> None:
         folder = ready(self.shape)
         named = options.model_copy(update={"backend": "torch"})
-        super().__init__(folder, *described(self.shape, folder, named), named)
-        said = Speech(*vocabulary(self.vocabulary.text))
-
-        class Spoken(MadeUpRow):
-            speech = said
-
-        for runner in self.replicas:
-            runner.row = Spoken
+        described_as = described(self.shape, folder, named)
+        super().__init__(folder, *described_as, named, apart=apart, more=more)
 
 
 class Nano(GpuShape):

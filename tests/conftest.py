@@ -11,7 +11,7 @@ import tempfile
 import time
 import wave
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,11 +84,29 @@ def backend() -> WhisperBackend:
     return WhisperBackend(NANO, info, traits, ModelOptions())
 
 
-@pytest.fixture(scope="session")
-def torch_backend() -> TorchWhisperBackend:
+def torch_nano(*, apart: bool) -> TorchWhisperBackend:
     traits = ModelTraits.model_validate_json((NANO_HF / "stentor.json").read_text())
     info = ModelInfo("nano-hf", "torch", "cpu", "float32", "the tests' model")
-    return TorchWhisperBackend(NANO_HF, info, traits, ModelOptions())
+    return TorchWhisperBackend(NANO_HF, info, traits, ModelOptions(), apart=apart)
+
+
+@pytest.fixture(scope="session")
+def torch_backend() -> TorchWhisperBackend:
+    return torch_nano(apart=False)
+
+
+@pytest.fixture(scope="session")
+def torch_apart() -> Iterator[TorchWhisperBackend]:
+    """With its device in a process of its own."""
+    with closing(torch_nano(apart=True)) as backend:
+        yield backend
+
+
+@pytest.fixture(params=["here", "apart"])
+def either(request: pytest.FixtureRequest) -> TorchWhisperBackend:
+    name = {"here": "torch_backend", "apart": "torch_apart"}[request.param]
+    backend: TorchWhisperBackend = request.getfixturevalue(name)
+    return backend
 
 
 @pytest.fixture

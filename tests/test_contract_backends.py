@@ -12,9 +12,9 @@ from batch.backends.whisper import WhisperBackend
 from batch.backends.windows import bucket
 from batch.models import ModelTraits
 from batch.options import ModelOptions
+from bench.converted import convert
 from streaming.events import Decode, Hypothesis, Kind
 from tests.conftest import NANO_HF, Recording
-from tests.converted import convert
 from tests.test_torch_runner import task
 
 TRAITS = ModelTraits.model_validate_json((NANO_HF / "stentor.json").read_text())
@@ -66,35 +66,35 @@ WAYS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_it_writes_what_ctranslate2_writes(
-    way: str, torch_backend: TorchWhisperBackend, theirs: WhisperBackend, speech: list[Recording]
+    way: str, either: TorchWhisperBackend, theirs: WhisperBackend, speech: list[Recording]
 ) -> None:
     tasks = [task(recording, **WAYS[way]) for recording in speech]
-    for found, one in zip(torch_backend.decode(tasks), tasks, strict=True):
+    for found, one in zip(either.decode(tasks), tasks, strict=True):
         assert_equal(found, theirs.decode([one])[0])
 
 
 @pytest.mark.parametrize("forced", [1, 2, 3, 4])
 def test_it_goes_on_after_what_is_forced_as_ctranslate2_does(
-    forced: int, torch_backend: TorchWhisperBackend, theirs: WhisperBackend, speech: list[Recording]
+    forced: int, either: TorchWhisperBackend, theirs: WhisperBackend, speech: list[Recording]
 ) -> None:
     plain = [task(recording) for recording in speech]
-    prefixes = [tuple(tokens(h)[:forced]) for h in torch_backend.decode(plain)]
+    prefixes = [tuple(tokens(h)[:forced]) for h in either.decode(plain)]
     tasks = [
         Task(replace(one.decode, prefix=prefix), one.audio)
         for one, prefix in zip(plain, prefixes, strict=True)
     ]
-    wrong = torch_backend.tokenize("yellow music") * forced
+    wrong = either.tokenize("yellow music") * forced
     tasks.append(Task(replace(plain[0].decode, prefix=wrong), plain[0].audio))
-    for found, one in zip(torch_backend.decode(tasks), tasks, strict=True):
+    for found, one in zip(either.decode(tasks), tasks, strict=True):
         assert_equal(found, theirs.decode([one])[0])
 
 
 def test_silence_and_noise_are_heard_alike(
-    torch_backend: TorchWhisperBackend, theirs: WhisperBackend
+    either: TorchWhisperBackend, theirs: WhisperBackend
 ) -> None:
     rng = np.random.default_rng(5)
     sounds = [np.zeros(32_000), rng.normal(0, 0.01, 20_001), rng.normal(0, 0.2, 128_000)]
     for sound in sounds:
         audio = sound.astype(np.float32)
         one = Task(Decode(1, 1, 1, Kind.FINAL, 0, len(audio)), audio)
-        assert_equal(torch_backend.decode([one])[0], theirs.decode([one])[0])
+        assert_equal(either.decode([one])[0], theirs.decode([one])[0])

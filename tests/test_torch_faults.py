@@ -4,16 +4,16 @@ that is gone."""
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from batch.backends.base import ModelInfo, Task
+from batch.backends.base import Task
 from batch.backends.torch_encoder import BATCHES
 from batch.backends.torch_graphs import Fetched, Graphs, Staging, held
-from batch.backends.torch_plan import plan
 from batch.backends.torch_runner import TYPICAL, Runner
 from batch.backends.torch_steps import (
     READ_TOKENS_MAX,
@@ -28,12 +28,10 @@ from batch.backends.torch_steps import (
 from batch.backends.torch_whisper import TorchWhisperBackend
 from batch.engine import Engine
 from batch.hindrance import hindrance
-from batch.models import ModelTraits
-from batch.options import ModelOptions
 from streaming.errors import EngineFailed
 from streaming.events import Decode, Kind
 from streaming.options import AudioFormat
-from tests.conftest import NANO_HF, UNREFUSING, Recording
+from tests.conftest import UNREFUSING, Recording, torch_nano
 from tests.test_engine import ENGLISH
 from tests.test_torch_runner import SECONDS_MAX, said, task
 
@@ -43,11 +41,14 @@ FULL = "CUDA out of memory. Tried to allocate 20.00 MiB."
 
 @pytest.fixture
 def own() -> Iterator[TorchWhisperBackend]:
-    traits = ModelTraits.model_validate_json((NANO_HF / "stentor.json").read_text())
-    info = ModelInfo("nano-hf", "torch", "cpu", "float32", "the tests' model")
-    backend = TorchWhisperBackend(NANO_HF, info, traits, ModelOptions())
-    yield backend
-    backend.close()
+    with closing(torch_nano(apart=False)) as backend:
+        yield backend
+
+
+def runner(backend: TorchWhisperBackend) -> Runner:
+    (found,) = backend.replicas
+    assert isinstance(found, Runner)
+    return found
 
 
 # ---- graphs
@@ -117,7 +118,7 @@ def test_what_is_captured_is_not_captured_again() -> None:
 
 
 def test_common_sizes_are_captured_and_steps_first(own: TorchWhisperBackend) -> None:
-    steps = own.replicas[0].pools[0].steps
+    steps = runner(own).pools[0].steps
     tape = Tape()
     steps.graphs = graphs(tape)
     steps.capture_writing()
@@ -135,7 +136,7 @@ def test_common_sizes_are_captured_and_steps_first(own: TorchWhisperBackend) -> 
 
 
 def test_cudnns_attention_is_not_asked(own: TorchWhisperBackend) -> None:
-    own.replicas[0].call(lambda: None)
+    runner(own).call(lambda: None)
     assert not torch.backends.cuda.cudnn_sdp_enabled()
 
 
@@ -146,7 +147,7 @@ def test_texts_that_count_as_equally_long_are_read_together(
     own: TorchWhisperBackend, speech: list[Recording], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[list[int]] = []
-    pool = own.replicas[0].pools[0]
+    pool = runner(own).pools[0]
     reading = pool.steps.read
 
     def look(texts: Sequence[Beginning]) -> Any:
@@ -166,7 +167,7 @@ def test_texts_that_count_as_equally_long_are_read_together(
 def test_windows_that_are_encoded_together_are_as_many_as_a_graph_takes(
     own: TorchWhisperBackend,
 ) -> None:
-    encoder = own.replicas[0].encoder
+    encoder = runner(own).encoder
     encoder.frames_max = 7 * TYPICAL
     assert encoder.rows_max(TYPICAL) == 4
     assert encoder.rows_max(2 * TYPICAL) == 2
@@ -223,12 +224,12 @@ def test_texts_that_are_too_many_for_the_memory_are_halved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sizes: list[int] = []
-    full_above(own.replicas[0].pools[0].steps, name, 1, sizes, monkeypatch)
+    full_above(runner(own).pools[0].steps, name, 1, sizes, monkeypatch)
     short = min(speech, key=lambda r: len(r.pcm))
     assert said(own.start([task(short, n) for n in range(4)])) == [short.text] * 4
     assert sizes[:2] == [4, 4]  # again, with what was kept given back
     assert sizes[-4:] == [1] * 4
-    assert own.replicas[0].pools[0].read_max < READ_TOKENS_MAX
+    assert runner(own).pools[0].read_max < READ_TOKENS_MAX
 
 
 @pytest.mark.parametrize("name", ["read", "watch"])
@@ -240,11 +241,11 @@ def test_one_text_that_does_not_fit_fails_and_nothing_else(
 ) -> None:
     short = min(speech, key=lambda r: len(r.pcm))
     with monkeypatch.context() as full:
-        full_above(own.replicas[0].pools[0].steps, name, 0, [], full)
+        full_above(runner(own).pools[0].steps, name, 0, [], full)
         answers = own.start([task(short, n) for n in range(2)])
         wait(answers, SECONDS_MAX)
         assert {type(answer.exception(0)) for answer in answers} == {torch.OutOfMemoryError}
-    pool = own.replicas[0].pools[0]
+    pool = runner(own).pools[0]
     assert sorted(pool.free) == list(range(pool.steps.cache.slots))
     assert said(own.start([task(short)])) == [short.text]
 
@@ -252,7 +253,7 @@ def test_one_text_that_does_not_fit_fails_and_nothing_else(
 def test_a_step_that_did_not_fit_is_made_again(
     own: TorchWhisperBackend, speech: list[Recording], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = own.replicas[0].pools[0].steps
+    steps = runner(own).pools[0].steps
     write, failures = steps.write, [torch.OutOfMemoryError(FULL)]
 
     def writing(rows: int, text: int) -> Any:
@@ -270,7 +271,7 @@ def test_a_step_that_did_not_fit_is_made_again(
 
 
 def test_tokens_are_drawn_as_often_as_they_are_likely(own: TorchWhisperBackend) -> None:
-    rules = own.replicas[0].pools[0].steps.rules
+    rules = runner(own).pools[0].steps.rules
     shares = torch.tensor([0.5, 0.3, 0.15, 0.05])
     decode = Decode(1, 1, 1, Kind.FINAL, 0, 16_000, "en", temperature=1.0)
     generator = torch.Generator().manual_seed(0)
@@ -293,13 +294,13 @@ def gone(runner: Runner, patch: pytest.MonkeyPatch) -> None:
 def test_a_device_that_is_gone_answers_everybody_at_once(
     own: TorchWhisperBackend, speech: list[Recording], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone(own.replicas[0], monkeypatch)
+    gone(runner(own), monkeypatch)
     wait(own.start([task(r) for r in speech]), SECONDS_MAX)
     assert own.is_lost
     with pytest.raises(EngineFailed, match="does not work any more"):
         own.decode([task(speech[0])])
     with pytest.raises(EngineFailed, match="does not work any more"):
-        own.replicas[0].call(lambda: None)
+        runner(own).call(lambda: None)
 
 
 async def test_streams_are_told_of_it_and_so_are_probes(
@@ -312,7 +313,7 @@ async def test_streams_are_told_of_it_and_so_are_probes(
     async with Engine(own, UNREFUSING) as engine:
         stream = engine.open(AudioFormat(), ENGLISH)
         assert not engine.is_lost
-        gone(own.replicas[0], monkeypatch)
+        gone(runner(own), monkeypatch)
         stream.feed(speech[0].pcm)
         with pytest.raises(EngineFailed, match="the model does not answer"):
             async for _ in stream:
@@ -324,9 +325,9 @@ async def test_streams_are_told_of_it_and_so_are_probes(
 def test_another_device_goes_on_with_what_is_asked_afterwards(
     own: TorchWhisperBackend, speech: list[Recording], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lost = own.replicas[0]
-    rules = lost.pools[0].steps.rules
-    own.replicas.append(Runner(lost.network, lost.vocabulary, rules, plan(lost.network)))
+    lost = runner(own)
+    other = torch_nano(apart=False).replicas[0]
+    own.replicas.append(other)
     gone(lost, monkeypatch)
     wait(own.start([task(speech[0])]), SECONDS_MAX)
     assert lost.is_lost

@@ -39,7 +39,9 @@ def quiet(kind: Kind) -> Task:
 
 
 def runner(backend: TorchWhisperBackend) -> Runner:
-    return backend.replicas[0]
+    (found,) = backend.replicas
+    assert isinstance(found, Runner)
+    return found
 
 
 def said(answers: Sequence[Future[Hypothesis]]) -> list[str]:
@@ -87,30 +89,30 @@ def test_a_short_text_joins_and_leaves_while_a_long_one_is_written(
 
 
 def test_kinds_of_request_are_mixed_in_one_batch(
-    torch_backend: TorchWhisperBackend, speech: list[Recording]
+    either: TorchWhisperBackend, speech: list[Recording]
 ) -> None:
     ways: list[dict[str, Any]] = [
         {},
         {"language": None},
         {"timestamps": True},
-        {"prefix": torch_backend.tokenize(speech[0].text.partition(" ")[0])},
+        {"prefix": either.tokenize(speech[0].text.partition(" ")[0])},
         {"word_times": False, "kind": Kind.PARTIAL},
         {"prompt": tuple(range(300, 360))},
         {"full": True},
         {"temperature": 0.01},
     ]
     tasks = [task(speech[0], n, **way) for n, way in enumerate(ways)]
-    alone = [said(torch_backend.start([one]))[0] for one in tasks]
+    alone = [said(either.start([one]))[0] for one in tasks]
     assert alone.count(speech[0].text) >= len(ways) - 1
-    assert said(torch_backend.start(tasks)) == alone
+    assert said(either.start(tasks)) == alone
 
 
-def test_a_temperature_draws(torch_backend: TorchWhisperBackend, speech: list[Recording]) -> None:
+def test_a_temperature_draws(either: TorchWhisperBackend, speech: list[Recording]) -> None:
     one, other = (task(r).audio for r in speech[:2])
     length = min(len(one), len(other))
     mixed = (one[:length] + other[:length]) * np.float32(0.5)
     wanted = Decode(1, 1, 1, Kind.FILE, 0, length, "en", temperature=1.0)
-    assert len(set(said(torch_backend.start([Task(wanted, mixed)] * 12)))) > 1
+    assert len(set(said(either.start([Task(wanted, mixed)] * 12)))) > 1
 
 
 def test_files_leave_half_of_the_slots_to_live_streams(torch_backend: TorchWhisperBackend) -> None:
@@ -129,7 +131,7 @@ def task_row(backend: TorchWhisperBackend, wanted: Task) -> Row:
 
 
 def test_slots_are_as_many_as_fit_into_the_memory(torch_backend: TorchWhisperBackend) -> None:
-    network = runner(torch_backend).network
+    network = runner(torch_backend).encoder.network
     each = 4 * 2 * 4 * 128  # float32 keys and values of 4 layers
     whole = sum(slots * each * (449 + positions) for slots, positions in POOLS)
     assert fitting_pools(network, whole) == POOLS
@@ -160,9 +162,9 @@ def test_a_batch_that_is_too_large_for_the_memory_is_halved(
 
 
 def test_an_answer_that_nobody_waits_for_any_more_harms_nobody(
-    torch_backend: TorchWhisperBackend, speech: list[Recording]
+    either: TorchWhisperBackend, speech: list[Recording]
 ) -> None:
-    answers = torch_backend.start([task(speech[0], n) for n in range(3)])
+    answers = either.start([task(speech[0], n) for n in range(3)])
     assert not answers[1].cancel()
     assert said(answers) == [speech[0].text] * 3
 
@@ -188,9 +190,9 @@ def texts(events: list[Any]) -> str:
 
 
 async def test_streams_and_files_share_the_engine(
-    torch_backend: TorchWhisperBackend, speech: list[Recording]
+    either: TorchWhisperBackend, speech: list[Recording]
 ) -> None:
-    async with Engine(torch_backend, UNREFUSING) as engine:
+    async with Engine(either, UNREFUSING) as engine:
         file = engine.open(AudioFormat(), ENGLISH, lane="file")
         live = [engine.open(AudioFormat(), ENGLISH) for _ in speech]
         senders = [push(s, r.pcm + SILENCE) for s, r in zip(live, speech, strict=True)]
@@ -201,9 +203,9 @@ async def test_streams_and_files_share_the_engine(
 
 
 async def test_partials_come_while_the_speaker_is_speaking(
-    torch_backend: TorchWhisperBackend, speech: list[Recording]
+    either: TorchWhisperBackend, speech: list[Recording]
 ) -> None:
-    async with Engine(torch_backend, UNREFUSING) as engine:
+    async with Engine(either, UNREFUSING) as engine:
         stream = engine.open(AudioFormat(), ENGLISH)
         sender = asyncio.create_task(pace(stream, speech[0].pcm + SILENCE))
         events = await read(stream)

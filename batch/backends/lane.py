@@ -6,15 +6,13 @@ First comes a Recipe, and is answered when the model is loaded; then each batch 
 hypotheses, or with the text of what went wrong. Ends with its parent.
 """
 
-import signal
-import socket
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from batch.backends import find
 from batch.backends.base import ModelInfo
+from batch.backends.child import served
 from batch.backends.wire import Wire
 
 READY = "ready"
@@ -40,7 +38,7 @@ def serve(wire: Wire) -> None:
     backend = wire.receive().load()
     wire.send(READY)
     while True:
-        tasks = wire.receive_tasks()
+        tasks = wire.receive_audio(wire.receive())
         try:
             answer = backend.decode(tasks)
         except Exception as error:
@@ -48,14 +46,5 @@ def serve(wire: Wire) -> None:
         wire.send(answer)
 
 
-def main() -> None:
-    # Whoever interrupts the parent has it end us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        serve(Wire(socket.socket(fileno=int(sys.argv[1]))))
-    except (EOFError, ConnectionError):
-        return
-
-
 if __name__ == "__main__":
-    main()
+    served(serve)

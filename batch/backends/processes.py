@@ -6,21 +6,16 @@ for each has an interpreter, and a model, of its own.
 """
 
 import logging
-import os
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from pickle import UnpicklingError
 from queue import SimpleQueue
 from typing import Any, Final, cast
 
 from batch.backends.base import Backend, ModelInfo, RequestCost, Task
+from batch.backends.child import begun
 from batch.backends.lane import READY, Recipe
-from batch.backends.wire import Wire
 from streaming.events import Decode, Hypothesis
 
 # Another process takes half a second to begin. A file that is done by then needs none.
@@ -39,18 +34,7 @@ class Lane:
     """Used by one thread at a time."""
 
     def __init__(self, recipe: Recipe) -> None:
-        ours, theirs = socket.socketpair()
-        root = str(Path(__file__).parents[2])
-        inherited = os.environ.get("PYTHONPATH")
-        paths = os.pathsep.join([root, *([inherited] if inherited else [])])
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "batch.backends.lane", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": paths},
-            )
-        self.wire = Wire(ours)
+        self.process, self.wire = begun("batch.backends.lane")
         self.wire.send(recipe)
 
     def wait(self) -> None:

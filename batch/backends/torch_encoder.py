@@ -23,7 +23,7 @@ FULL_SCALE = 32768.0
 class Encoder:
     def __init__(self, network: Network, frames_max: int) -> None:
         """`frames_max`: mel frames that are encoded at once, at most; of one window at least."""
-        self.network = network
+        self.network, self.device = network, network.device
         self.frames_max = self.most = max(frames_max, FRAMES_FULL)
         self.log_mel = LogMel(network.shape.mels, network.device)
         self.graphs = Graphs(network.device)
@@ -66,7 +66,15 @@ class Encoder:
             self._place(ends, slots, batch, cache.slots)
             name, work = self._work(cache, batch, frames)
             sparing(lambda: self.graphs.run(name, work))
+        return self.mark()
+
+    def mark(self) -> Fetched:
+        """Says when all that was begun by now is done."""
+        with self.beside():
             return Fetched(self.input[:1])
+
+    def is_captured(self, cache: Cache, batch: int, frames: int) -> bool:
+        return self._work(cache, batch, frames)[0] in self.graphs.captured
 
     def halve(self, rows: int, frames: int) -> None:
         """So many rows were too many for the memory."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from batch.backends.hypotheses import language_of
 from batch.backends.rehearsal import ran_out
 from batch.backends.torch_align import Aligned, starts
-from batch.backends.torch_graphs import Fetched, fitting, held, sparing
+from batch.backends.torch_graphs import fitting, held, sparing
 from batch.backends.torch_row import Row
 from batch.backends.torch_steps import READ_TOKENS_MAX, ROWS, TOKENS, Beginning, Steps, drawn
 from streaming.events import Kind
@@ -83,7 +83,7 @@ class Pool:
         begun = self._tried(self.detecting, rows, places, lambda: self.steps.read(texts))
         if begun is None:
             return
-        fetched = Fetched(begun.languages)
+        fetched = self.steps.fetched(begun.languages)
 
         def see() -> None:
             ids = rows[0].vocabulary.language_ids
@@ -106,7 +106,7 @@ class Pool:
             self.writing[row.slot] = row
             if row.is_special:
                 self._draw(row, begun.chosen[number], begun.logits[number])
-        fetched = Fetched(begun.chosen)
+        fetched = self.steps.fetched(begun.chosen)
 
         def see() -> None:
             for row, (token, log, no_speech) in zip(rows, fetched.get()[0].tolist(), strict=False):
@@ -125,7 +125,7 @@ class Pool:
         for slot, row in rows.items():
             if row.is_special:
                 self._draw(row, chosen[slot], logits[slot])
-        fetched = Fetched(chosen)
+        fetched = self.steps.fetched(chosen)
 
         def see() -> None:
             found = fetched.get()[0].tolist()
@@ -155,7 +155,7 @@ class Pool:
         watched = self._tried(self.watching, rows, places, lambda: self.steps.watch(texts))
         if watched is None:
             return
-        fetched = Fetched(*watched)
+        fetched = self.steps.fetched(*watched)
 
         def see() -> None:
             looks, probabilities = fetched.get()

@@ -12,20 +12,19 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
+from batch.backends import find
 from batch.backends.base import Task
 from batch.backends.rehearsal import best_batch, ran_out
 from batch.backends.tokens import Vocabulary
 from batch.backends.torch_encoder import BATCHES, Encoder
-from batch.backends.torch_graphs import Fetched, Graphs
-from batch.backends.torch_network import Cache, Network
-from batch.backends.torch_plan import Plan
+from batch.backends.torch_graphs import Fetched
 from batch.backends.torch_pool import Pool
 from batch.backends.torch_row import Row
-from batch.backends.torch_steps import Rules, Steps
+from batch.backends.torch_steps import Steps
 from batch.backends.windows import BUCKETS
 from streaming.errors import EngineFailed
 from streaming.events import Hypothesis
@@ -40,13 +39,12 @@ Out = TypeVar("Out")
 
 
 class Runner:
-    def __init__(self, network: Network, vocabulary: Vocabulary, rules: Rules, plan: Plan) -> None:
-        self.network, self.vocabulary = network, vocabulary
+    def __init__(self, vocabulary: Vocabulary, encoder: Encoder, steps: Sequence[Steps]) -> None:
+        """`steps` by the positions of their caches."""
+        self.vocabulary, self.encoder = vocabulary, encoder
+        self.device = encoder.device
         self.row = Row
-        self.graphs = Graphs(network.device)
-        caches = [Cache(slots, positions, network) for slots, positions in plan.pools]
-        self.pools = [Pool(Steps(network, cache, rules, self.graphs)) for cache in caches]
-        self.encoder = Encoder(network, plan.frames_max)
+        self.pools = [Pool(each) for each in steps]
         self.encoding: deque[tuple[Fetched, Pool, list[Row]]] = deque()
         self.waiting: list[Row] = []
         # what other threads give
@@ -78,10 +76,14 @@ class Runner:
             row.answer.set_exception(EngineFailed(LOST))
         return [row.answer for row in rows]
 
+    def ask(self, path: str, *given: Any) -> Any:
+        """See Device."""
+        return find(path)(self, *given)
+
     def prepare(self) -> None:
         """On a GPU: find the best batch for the encoder, and capture what is common as graphs; once
         is enough."""
-        if self.network.device.type == "cuda" and not self.is_prepared:
+        if self.device.type == "cuda" and not self.is_prepared:
             self.call(self._prepare)
             self.is_prepared = True
 
@@ -132,11 +134,11 @@ class Runner:
         # It makes a plan for each shape, which takes as long as hundreds of calls: the others do
         # not, and here there are hundreds of shapes.
         torch.backends.cuda.enable_cudnn_sdp(False)
-        if self.network.device.type == "cuda":
-            torch.cuda.set_device(self.network.device)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
             torch.cuda.synchronize()  # what others have put there is there
             # Before the encoder, which runs beside it.
-            torch.cuda.set_stream(torch.cuda.Stream(self.network.device, priority=-1))
+            torch.cuda.set_stream(torch.cuda.Stream(self.device, priority=-1))
         while not self.is_closed:
             jobs = self._await_work()
             for job in jobs:
@@ -157,7 +159,7 @@ class Runner:
     def _works(self) -> bool:
         """Some errors of CUDA leave nothing of the device to this process."""
         try:
-            torch.zeros(1, device=self.network.device).item()
+            torch.zeros(1, device=self.device).item()
         except RuntimeError as error:
             if ran_out(error):
                 return True

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from batch.backends.torch_align import attended
-from batch.backends.torch_graphs import Graphs, Staging, fitting
+from batch.backends.torch_graphs import Fetched, Graphs, Staging, fitting
 from batch.backends.torch_network import Cache, Network
 from streaming.events import Decode
 
@@ -116,6 +116,10 @@ class Steps:
             *self._writing(rows, min(fitting(TEXTS, text), self.cache.scrap))
         )
         return written
+
+    def fetched(self, *tensors: Tensor) -> Fetched:
+        """To be looked at by the host."""
+        return Fetched(*tensors)
 
     def replace(self, slot: int, token: Tensor) -> None:
         """Another token than the likeliest was chosen there."""

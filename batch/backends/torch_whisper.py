@@ -4,38 +4,42 @@ What it writes is what the CTranslate2 backend writes. On a GPU encoder and deco
 graphs, and a request joins what is being decoded at once (`torch_runner`).
 """
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from batch.backends.base import ModelInfo, RequestCost, Task
 from batch.backends.rehearsal import least, noise
 from batch.backends.tokens import Vocabulary
+from batch.backends.torch_apart import DeviceApart
+from batch.backends.torch_device import PREPARED, Device, Recipe, generation
 from batch.backends.torch_encoder import BATCHES
-from batch.backends.torch_network import Network, Shape
-from batch.backends.torch_plan import plan
-from batch.backends.torch_runner import TYPICAL, Runner
-from batch.backends.torch_steps import Rules
 from batch.devices import kind_of, numbers_of
 from batch.models import ModelTraits
 from batch.options import ModelOptions
 from streaming.errors import EngineFailed
 from streaming.events import Decode, Hypothesis
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 # Batches that are on their way through a device at once: a request takes some ten steps, in which
 # others should be able to join.
 LANES, LANES_CPU = 8, 2
 
 
 class TorchWhisperBackend:
+    maker = "batch.backends.torch_device:made"
+
     def __init__(
-        self, folder: Path, info: ModelInfo, traits: ModelTraits, options: ModelOptions
+        self,
+        folder: Path,
+        info: ModelInfo,
+        traits: ModelTraits,
+        options: ModelOptions,
+        *,
+        apart: bool | None = None,
+        more: object = None,
     ) -> None:
+        """`apart`: each device in a process of its own; if not said, where it is a GPU. `more` is
+        for the maker of its Runner. Raises EngineFailed."""
         if options.beam_size > 1:
             raise EngineFailed(f"beam_size: torch has one beam, got {options.beam_size}")
         self.info = info
@@ -53,18 +57,21 @@ class TorchWhisperBackend:
         said = generation(folder)
         self.vocabulary = Vocabulary(folder, is_multilingual=said["is_multilingual"])
         self.languages = self.vocabulary.languages
-        self.replicas = []
-        for number in numbers:
-            device = torch.device(kind if on_cpu else f"{kind}:{number}")
-            network = Network(folder, DTYPES[info.compute_type], device)
-            rules = _rules(said, self.vocabulary, network.shape)
-            self.replicas.append(Runner(network, self.vocabulary, rules, plan(network)))
+        begin = DeviceApart if (not on_cpu if apart is None else apart) else Recipe.make
+        self.replicas: list[Device] = []
+        try:
+            for number in numbers:
+                device = kind if on_cpu else f"{kind}:{number}"
+                recipe = Recipe(self.maker, folder, device, info.compute_type, more)
+                self.replicas.append(begin(recipe))
+        except BaseException:
+            self.close()
+            raise
 
     def warm_up(self) -> None:
-        for runner in self.replicas:
-            runner.prepare()
+        best = [device.ask(PREPARED) for device in self.replicas]
         if self.info.device != "cpu":
-            self.batch_max = self.replicas[0].encoder.rows_max(TYPICAL)
+            self.batch_max = min(best)
         language = "en" if "en" in self.languages else min(self.languages)
         for seconds in (2.0, self.window_seconds_max):
             self.decode([noise(seconds, language)])
@@ -86,8 +93,8 @@ class TorchWhisperBackend:
 
     def close(self) -> None:
         """What is not answered never will be."""
-        for runner in self.replicas:
-            runner.close()
+        for device in self.replicas:
+            device.close()
 
     def forget(self, stream: int) -> None:
         """Nothing is kept."""
@@ -100,39 +107,10 @@ class TorchWhisperBackend:
 
     @property
     def is_lost(self) -> bool:
-        return all(runner.is_lost for runner in self.replicas)
+        return all(device.is_lost for device in self.replicas)
 
     def start(self, batch: Sequence[Task]) -> list[Future[Hypothesis]]:
-        return min(self.replicas, key=lambda runner: (runner.is_lost, runner.load)).submit(batch)
+        return min(self.replicas, key=lambda device: (device.is_lost, device.load)).submit(batch)
 
     def decode(self, batch: Sequence[Task]) -> list[Hypothesis]:
         return [answer.result() for answer in self.start(batch)]
-
-
-def generation(folder: Path) -> dict[str, Any]:
-    """What generation_config.json says, with what older checkpoints say in config.json."""
-    said: dict[str, Any] = {}
-    for name in ("config.json", "generation_config.json"):
-        file = folder / name
-        if file.is_file():
-            found = json.loads(file.read_text(encoding="utf-8"))
-            said |= {key: value for key, value in found.items() if value is not None}
-    said.setdefault("is_multilingual", "lang_to_id" in said or said.get("vocab_size") != 51_864)
-    return said
-
-
-def _rules(said: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> Rules:
-    heads = said.get("alignment_heads") or [
-        (layer, head)
-        for layer in range(shape.decoder_layers // 2, shape.decoder_layers)
-        for head in range(shape.decoder_heads)
-    ]
-    return Rules(
-        eot=vocabulary.eot,
-        no_timestamps=vocabulary.no_timestamps,
-        no_speech=vocabulary.no_speech,
-        languages=tuple(vocabulary.language_ids.values()),
-        suppressed=tuple(said.get("suppress_tokens", ())),
-        suppressed_first=tuple(said.get("begin_suppress_tokens", ())),
-        heads=tuple((layer, head) for layer, head in heads),
-    )
