@@ -1,12 +1,18 @@
 """Are the answers of a device right? Against float32: nano's texts, and the numbers of a shape."""
 
+import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from batch.backends.base import Backend, ModelInfo, Task
+from batch.backends.tokens import Vocabulary
+from batch.backends.torch_device import generation
 from batch.backends.torch_network import Cache, Network
 from batch.backends.torch_whisper import TorchWhisperBackend
 from batch.models import load, read_traits
@@ -17,6 +23,10 @@ from bench.shape_sizes import NANO
 from streaming.events import SAMPLE_RATE, Decode, Hypothesis, Kind, join
 
 WINDOW_SECONDS = 8  # nano's longest
+ROWS, MEL_FRAMES = 4, 600
+TEXT = tuple(range(300, 300 + 16 * 31, 31))
+FORCED = tuple(range(300, 312))
+CONVERTED_BYTES_MAX = 1_000_000_000
 
 
 def texts(device: str, compute_type: str) -> dict[str, Any]:
@@ -24,7 +34,8 @@ def texts(device: str, compute_type: str) -> dict[str, Any]:
     prefixes and word times."""
     info = ModelInfo("nano", "torch", "cpu", "float32", "the reference")
     traits = read_traits(NANO_HF, "cpu")
-    reference = TorchWhisperBackend(NANO_HF, info, traits, ModelOptions(device="cpu"))
+    options = ModelOptions(device="cpu")
+    reference = TorchWhisperBackend(NANO_HF, info, traits, options, apart=False)
     plain = tasks()
     expected = reference.decode(plain)
     forced = [
@@ -35,14 +46,14 @@ def texts(device: str, compute_type: str) -> dict[str, Any]:
     for name, folder in (("torch", NANO_HF), ("whisper", NANO)):
         options = ModelOptions(name=str(folder), device=device, compute_type=compute_type)
         try:
-            backend = load(options)
-            backend.warm_up()
-            answers = [*backend.decode(plain), *backend.decode(forced)]
+            with closing(load(options)) as backend:
+                backend.warm_up()
+                answers = [*backend.decode(plain), *backend.decode(forced)]
+                found[name] = _compared(backend, answers, [*expected, *expected])
         # Whatever its library says: the other one is measured all the same.
         except Exception as error:
             found[name] = {"failed": f"{type(error).__name__}: {error}"}
-            continue
-        found[name] = _compared(backend, answers, [*expected, *expected])
+    reference.close()
     return found
 
 
@@ -81,15 +92,26 @@ def _compared(
     }
 
 
-def numbers(name: str, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+def numbers(name: str, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     """How far a shape's encoder and logits are from float32 on the same device, relative to their
-    size, and how many of the likeliest tokens are the same."""
+    size, and how many of the likeliest tokens are the same; of both libraries."""
     folder = ready(name)
     torch.manual_seed(0)
     exact, rounded = (Network(folder, kind, device) for kind in (torch.float32, dtype))
-    mel = torch.randn(4, exact.shape.mels, 600, device=device)
-    outputs = [_outputs(network, mel) for network in (exact, rounded)]
-    (encoded, logits), (near, near_logits) = outputs
+    mel = torch.randn(ROWS, exact.shape.mels, MEL_FRAMES, device=device)
+    encoded, logits = _outputs(exact, mel)
+    found = {"torch": _errors(encoded, logits, *_outputs(rounded, mel))}
+    del exact, rounded
+    try:
+        found["whisper"] = _ctranslate2(folder, mel, encoded, str(dtype).split(".")[1])
+    except Exception as error:  # whatever its library says
+        found["whisper"] = {"failed": f"{type(error).__name__}: {error}"}
+    return found
+
+
+def _errors(
+    encoded: torch.Tensor, logits: torch.Tensor, near: torch.Tensor, near_logits: torch.Tensor
+) -> dict[str, Any]:
     same = (logits.argmax(-1) == near_logits.argmax(-1)).float().mean()
     return {
         "encoder_error": _error(encoded, near),
@@ -98,14 +120,62 @@ def numbers(name: str, device: torch.device, dtype: torch.dtype) -> dict[str, fl
     }
 
 
-def _outputs(network: Network, mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    cache = Cache(len(mel), 304, network)
+def _ctranslate2(
+    folder: Path, mel: torch.Tensor, encoded: torch.Tensor, compute_type: str
+) -> dict[str, Any]:
+    """The same weights, converted; of the tokens the likeliest after the last one of each text,
+    which are fewer than torch's."""
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    if size > CONVERTED_BYTES_MAX:
+        return {"skipped": f"to convert {size / 1e9:.1f} GB takes too long"}
+    import ctranslate2
+
+    from bench.converted import convert
+
+    with tempfile.TemporaryDirectory() as kept:
+        converted = convert(folder, Path(kept) / "model")
+        place = "cuda" if mel.is_cuda else "cpu"
+        model = ctranslate2.models.Whisper(str(converted), place, compute_type=compute_type)
+    found = model.encode(ctranslate2.StorageView.from_array(mel.cpu().numpy()), to_cpu=True)
+    near = torch.from_numpy(np.array(found).astype(np.float32))
+    beginning = _beginning(folder)
+    written = model.generate(
+        model.encode(ctranslate2.StorageView.from_array(mel.cpu().numpy())),
+        [beginning] * len(mel),
+        beam_size=1,
+        max_length=2 * len(beginning) + 2,
+        suppress_tokens=[],
+        suppress_blank=False,
+    )
+    network = Network(folder, torch.float32, torch.device("cpu"))
+    expected = _outputs(network, mel.cpu(), beginning)[1][:, -1].argmax(-1).tolist()
+    # What was forced is part of the answer.
+    first = [([*r.sequences_ids[0], -1])[len(FORCED)] for r in written]
+    same = sum(a == b for a, b in zip(first, expected, strict=True))
+    return {
+        "compute_type": model.compute_type,
+        "encoder_error": _error(encoded.cpu(), near),
+        "likeliest_tokens_equal": round(same / len(mel), 4),
+    }
+
+
+def _beginning(folder: Path) -> list[int]:
+    said = generation(folder)
+    vocabulary = Vocabulary(folder, is_multilingual=said["is_multilingual"])
+    reader = vocabulary.reader("en", "transcribe")
+    return [*reader.sot_sequence, vocabulary.no_timestamps, *FORCED]
+
+
+def _outputs(
+    network: Network, mel: torch.Tensor, text: Sequence[int] = TEXT
+) -> tuple[torch.Tensor, torch.Tensor]:
+    cache = Cache(len(mel), MEL_FRAMES // 2 + 4, network)
     encoded = network.encode(mel)
     slots = torch.arange(len(mel), device=network.device)
     network.remember(encoded, cache, slots)
-    tokens = (torch.arange(16, device=network.device) * 31 + 300).repeat(len(mel), 1)
-    places = torch.arange(16, device=network.device).repeat(len(mel), 1)
-    decoded, _ = network.decode(cache, slots, tokens, places, 16)
+    tokens = torch.tensor(text, device=network.device).repeat(len(mel), 1)
+    places = torch.arange(len(text), device=network.device).repeat(len(mel), 1)
+    decoded, _ = network.decode(cache, slots, tokens, places, len(text))
     return encoded.float(), network.logits(decoded)
 
 

@@ -9,9 +9,8 @@ import torch
 
 from batch.backends.mel import FRAME
 from batch.backends.torch_graphs import Fetched
-from batch.backends.torch_runner import Runner
+from batch.backends.torch_runner import TYPICAL, Runner
 from batch.backends.torch_steps import Beginning
-from batch.backends.torch_whisper import TorchWhisperBackend
 from batch.backends.windows import bucket
 from bench.arithmetic import Dimensions, encoder_operations, step_operations, step_weights
 from streaming.events import SAMPLE_RATE
@@ -25,6 +24,9 @@ REPEATS = 3
 WINDOWS, BATCHES = (2, 4, 6, 10, 28), (1, 8, 32, 64)  # seconds, rows
 TEXT = 40  # tokens that a text has in the middle of a step
 STEP_ROWS = (1, 8, 64, 256)
+ENCODED_BESIDE = 40  # batches
+
+CALLS, TOLD = "bench.gpu_limits:calls", "bench.gpu_limits:told"  # asked of a device
 
 
 def ceilings(device: torch.device, dtype: torch.dtype) -> Figures:
@@ -62,10 +64,10 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
     return best
 
 
-def calls(backend: TorchWhisperBackend, limits: Figures, deadline: float) -> dict[str, Any]:
-    """Encoder by window and batch, steps by rows, reading and watching; until `deadline`, a reading
-    of `time.monotonic`."""
-    runner = backend.replicas[0]
+def calls(runner: Runner, limits: Figures, deadline: float) -> dict[str, Any]:
+    """Encoder by window and batch, steps by rows, alone and beside the encoder, reading and
+    watching; until `deadline`, a reading of `time.monotonic`. In the process that has the device.
+    """
     found: dict[str, Any] = {"encoder": [], "step": [], "read_ms": {}, "watch_ms": {}}
     for window in WINDOWS:
         for rows in BATCHES:
@@ -80,50 +82,71 @@ def calls(backend: TorchWhisperBackend, limits: Figures, deadline: float) -> dic
             read, watch = runner.call(lambda rows=rows: _texts(runner, rows))  # type: ignore[misc]
             found["read_ms"][str(rows)] = round(1000 * read, 3)
             found["watch_ms"][str(rows)] = round(1000 * watch, 3)
+    shares = [each["share_of_limit"] for each in found["encoder"]]
+    found["encoder_share_of_limit_best"] = max(shares, default=float("nan"))
     return found
 
 
+def told(runner: Runner) -> dict[str, Any]:
+    """What warm-up chose, and which work has graphs."""
+    graphs = (runner.encoder.graphs, runner.pools[0].steps.graphs)
+    return {
+        "mel_frames_at_once": runner.encoder.frames_max,
+        "pools": [(p.steps.cache.slots, p.steps.cache.positions) for p in runner.pools],
+        "graphs": sorted(_name(name) for each in graphs for name in each.captured),
+        "graphs_failed": {_name(n): why for each in graphs for n, why in each.failed.items()},
+    }
+
+
+def _name(name: object) -> str:
+    """Of work: kind, positions of the cache, rows, and tokens, places or mel frames."""
+    return " ".join(map(str, name)) if isinstance(name, tuple) else str(name)
+
+
 def dimensions(runner: Runner) -> Dimensions:
-    shape = runner.network.shape
+    network = runner.encoder.network
+    shape = network.shape
     return Dimensions(
         shape.width,
         shape.encoder_layers,
         shape.decoder_layers,
-        len(runner.network.words),
+        len(network.words),
         shape.mels,
     )
 
 
 def _encoder(runner: Runner, window: float, rows: int, limits: Figures) -> Figures:
+    encoder, device = runner.encoder, runner.device
     samples = round(window * SAMPLE_RATE)
     frames = bucket(samples, full=False)
     pool = next(p for p in runner.pools if frames // 2 <= p.steps.cache.positions)
     cache = pool.steps.cache
-    audio = [np.random.default_rng(0).standard_normal(samples).astype(np.float32)] * rows
+    audio = [np.random.default_rng(0).integers(-9999, 9999, samples, np.int16)] * rows
     slots = [cache.slots] * rows
-    device = runner.network.device
 
     def start() -> Fetched:
-        return runner.encoder.start(cache, audio, slots, frames)
+        return encoder.start(cache, audio, slots, frames)
 
     whole = runner.call(lambda: seconds_of(start, device))
-    # Without the host's part: the features are there, and so is the audio.
-    mel = torch.zeros((rows, runner.network.shape.mels, frames), device=device)
-    alone = runner.call(lambda: seconds_of(lambda: runner.network.encode(mel), device))
+    # Without the host's part: what was staged last is there.
+    replayed = runner.call(
+        lambda: seconds_of(lambda: encoder.rehearse(cache, rows, frames), device)
+    )
     operations = rows * encoder_operations(dimensions(runner), frames * FRAME / SAMPLE_RATE)
-    rate = operations / whole / 1e12
+    rate = operations / replayed / 1e12
     return {
         "seconds": window,
         "rows": rows,
-        "ms": round(1000 * whole, 3),
-        "eager_encoder_ms": round(1000 * alone, 3),
+        "ms": round(1000 * replayed, 3),
+        "is_graph": float(encoder.is_captured(cache, rows, frames)),
+        "with_staging_ms": round(1000 * whole, 3),
         "tflop_per_second": round(rate, 3),
         "share_of_limit": round(rate / limits["tflop_per_second"], 3),
     }
 
 
 def _step(runner: Runner, rows: int, limits: Figures) -> Figures:
-    steps, network = runner.pools[0].steps, runner.network
+    steps = runner.pools[0].steps
     cache = steps.cache
     shape = dimensions(runner)
 
@@ -131,23 +154,43 @@ def _step(runner: Runner, rows: int, limits: Figures) -> Figures:
         cache.places[:rows] = TEXT
         return steps.write(rows, TEXT + 2)
 
-    took = runner.call(lambda: seconds_of(write, network.device))
-    cache.places.fill_(cache.scrap)
+    took = runner.call(lambda: seconds_of(write, runner.device))
+    beside, is_busy = runner.call(lambda: _beside(runner, write))
+    runner.call(lambda: cache.places.fill_(cache.scrap))
     window = shape.decoder_layers * 2 * shape.width * (cache.positions + TEXT)
-    moved = network.dtype.itemsize * (step_weights(shape) + rows * window)
+    moved = runner.encoder.network.dtype.itemsize * (step_weights(shape) + rows * window)
     operations = rows * step_operations(shape, cache.positions / 50)
     return {
         "rows": rows,
         "ms": round(1000 * took, 3),
+        "beside_encoder_ms": round(1000 * beside, 3),
+        "encoder_was_busy": float(is_busy),
         "gb_per_second": round(moved / took / 1e9, 1),
         "share_of_limit": round(moved / took / 1e9 / limits["gb_per_second"], 3),
         "tflop_per_second": round(operations / took / 1e12, 3),
     }
 
 
+def _beside(runner: Runner, write: Callable[[], object]) -> tuple[float, bool]:
+    """Seconds of a step while the encoder has much to do, and whether it had to the end. On a CPU
+    one comes after the other."""
+    encoder, cache = runner.encoder, runner.pools[0].steps.cache
+    rows = encoder.rows_max(TYPICAL)
+    fetched: list[Fetched] = []
+    for _ in range(ENCODED_BESIDE if encoder.stream is not None else 1):
+        encoder.rehearse(cache, rows, TYPICAL)
+        fetched.append(encoder.mark())
+    fetched[0].get()
+    began = time.perf_counter()
+    for _ in range(AT_ONCE):
+        write()
+    Fetched(cache.places).get()
+    return (time.perf_counter() - began) / AT_ONCE, not fetched[-1].is_there
+
+
 def _texts(runner: Runner, rows: int) -> tuple[float, float]:
     """Seconds to read `rows` beginnings, and to watch as many texts, in slots for nobody."""
-    steps, device = runner.pools[0].steps, runner.network.device
+    steps, device = runner.pools[0].steps, runner.device
     tokens = [runner.vocabulary.sot, *range(300, 315)]
     texts = [Beginning(steps.cache.slots, tokens, 8, goes_on=False)] * rows
     return (

@@ -1,5 +1,6 @@
 """Where the thread that owns the device spends its time while streams speak."""
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from batch.backends.torch_graphs import Fetched
 from batch.backends.torch_pool import Pool
 from batch.backends.torch_row import Row
 from batch.backends.torch_runner import Runner
+from batch.meter import thread_clock
 
 # Innermost first: what is inside another is not counted there.
 WATCHED: tuple[tuple[str, type, str], ...] = (
@@ -25,6 +27,9 @@ WATCHED: tuple[tuple[str, type, str], ...] = (
     ("has nothing to do", Runner, "_await_work"),
 )
 SHOWN = 400  # spans in the timeline
+SECONDS_MAX = 120.0
+
+WATCHED_BY_NAME = "bench.gpu_timeline:watched"
 
 
 class Timeline:
@@ -61,6 +66,21 @@ class Timeline:
             "spans_ms": [
                 (name, round(1000 * at, 3), round(1000 * took, 3)) for name, at, took in self.spans
             ],
+        }
+
+
+def watched(runner: Runner, seconds: float) -> dict[str, Any]:
+    """For so long, in the process that has the device."""
+    assert runner.thread.ident is not None
+    clock = thread_clock(runner.thread.ident)
+    with watching() as timeline:
+        thread, process, began = clock(), time.process_time(), time.perf_counter()
+        threading.Event().wait(min(seconds, SECONDS_MAX))
+        took = time.perf_counter() - began
+        return {
+            **timeline.told(took),
+            "thread_cores": round((clock() - thread) / took, 3),
+            "process_cores": round((time.process_time() - process) / took, 3),
         }
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,17 +15,30 @@ import pytest
 import torch
 
 from batch.backends.base import Task
+from batch.backends.torch_runner import Runner
+from batch.engine import Engine
 from batch.options import ModelOptions
-from bench import checkpoints, gpu, gpu_backend, gpu_check, gpu_live, gpu_server
-from bench.gpu_audio import sentences, speaker
+from bench import (
+    checkpoints,
+    gpu,
+    gpu_backend,
+    gpu_check,
+    gpu_idle,
+    gpu_limits,
+    gpu_live,
+    gpu_server,
+)
+from bench.gpu_audio import frame, sentences, speaker
+from bench.gpu_budget import Budget, timed
 from bench.gpu_timeline import Timeline
 from bench.shape_sizes import SHAPES, Shape
 from streaming.events import SAMPLE_RATE, Decode, Kind
+from tests.conftest import ROOT
 
 SMALLEST = Shape(64, 1, 2, 2, ((1, 0), (1, 1)))
 BRIEF = (
-    *("--device", "cpu", "--models", "nano", "--parts", "texts", "numbers", "files", "live"),
-    *("timeline", "server", "--seconds", "60", "--streams", "1", "--stream-seconds", "1"),
+    *("--device", "cpu", "--models", "nano", "--parts", *gpu.PARTS, "--seconds", "120"),
+    *("--streams", "1", "--stream-seconds", "3", "--runs", "2", "--host-streams", "1"),
     *("--clips-at-once", "2", "--clips-seconds", "0.1", "--long-seconds", "5", "--long-files", "1"),
 )
 
@@ -35,7 +50,12 @@ def smallest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_whole_bench_runs_and_writes_what_it_found(tmp_path: Path) -> None:
+def test_the_whole_bench_runs_and_writes_what_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_limits, "WINDOWS", (2,))
+    monkeypatch.setattr(gpu_limits, "BATCHES", (1,))
+    monkeypatch.setattr(gpu_limits, "STEP_ROWS", (1, 8))
     file = tmp_path / "gpu.json"
     given = gpu.parse([*BRIEF, "--json", str(file), "--folder", str(tmp_path)])
     asyncio.run(gpu.Bench(given).run())
@@ -43,21 +63,88 @@ def test_the_whole_bench_runs_and_writes_what_it_found(tmp_path: Path) -> None:
     assert found["limits"]["tflop_per_second"] > 0
     for library in ("torch", "whisper"):
         assert found["texts"][library]["equal"] == found["texts"][library]["texts"]
+    for place in ("here", "apart"):
+        assert found["host"][place]["tried"]["1"]["partials"] > 0
     nano = found["models"]["nano"]
-    assert nano["numbers"]["likeliest_tokens_equal"] == 1
-    assert nano["files"]["clips_of_4.7_s"]["2"]["requests_per_second"] > 0
-    assert nano["live"]["through"] == "engine"
-    assert nano["live"]["tried"]["1"]["dropped_seconds"] == 0
-    assert nano["timeline"]["times_a_second"]["starts a step"] > 0
     assert "there are no recordings" in nano["server"]["skipped"]
+    for library in ("torch", "whisper"):
+        assert nano["numbers"][library]["likeliest_tokens_equal"] == 1
+        assert nano["numbers"][library]["encoder_error"] < 1e-3
+        ours = nano[library]
+        assert ours["ready"]["batch_max"] > 0
+        assert ours["files"]["clips_of_4.7_s"]["2"]["requests_per_second"] > 0
+        assert ours["files"]["long"]["times_real_time"] > 0
+        assert ours["live"]["through"] == "engine"
+        one = ours["live"]["tried"]["1"]
+        assert one["dropped_seconds"] == 0
+        assert 0 < one["loop_cores"] < 1
+        assert one["loop_lag_ms_p99"] > 0
+        assert set(ours["seconds"]) >= {"ready", "files", "live"}
+    torch_found = nano["torch"]
+    assert torch_found["calls"]["encoder"][0]["share_of_limit"] > 0
+    step = torch_found["calls"]["step"][-1]
+    assert step["rows"] == 8
+    assert step["ms"] > 0
+    assert step["beside_encoder_ms"] > 0
+    timeline = torch_found["timeline"]
+    assert timeline["device_thread"]["times_a_second"]["starts a step"] > 0
+    assert timeline["device_thread"]["thread_cores"] > 0
+    assert timeline["host"]["vad_cores"] > 0
 
 
-def test_a_model_for_which_no_time_is_left_is_named(tmp_path: Path) -> None:
+def test_what_no_time_is_left_for_is_named(tmp_path: Path) -> None:
     file = tmp_path / "gpu.json"
-    arguments = ["--device", "cpu", "--models", "nano", "--parts", "live", "--seconds", "0"]
+    arguments = ["--device", "cpu", "--models", "nano", "--parts", "host", "live", "--seconds", "0"]
     asyncio.run(gpu.Bench(gpu.parse([*arguments, "--json", str(file)])).run())
-    found = json.loads(file.read_text())["models"]["nano"]
-    assert found["live"] == {"skipped": "there was no time left"}
+    found = json.loads(file.read_text())
+    assert found["host"] == {"skipped": "there was no time left"}
+    assert found["models"]["nano"]["checkpoint"] == {"skipped": "there was no time left"}
+
+
+def test_it_needs_neither_ctranslate2_nor_ffmpeg() -> None:
+    without = "import sys; sys.modules.update(ctranslate2=None, av=None); import bench.gpu"
+    subprocess.run([sys.executable, "-c", without], cwd=ROOT, check=True)
+
+
+# ---- budgets
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr("bench.gpu_budget.time.monotonic", lambda: self.now)
+
+
+def test_time_is_shared_out_and_what_is_left_goes_to_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch)
+    budget = Budget(100.0, {"one": 1.0, "two": 1.0, "three": 2.0})
+    assert budget.deadline("one") == 25.0
+    clock.now = 4.0
+    assert budget.deadline("two") == 4.0 + 96.0 / 3
+    clock.now = 120.0
+    assert budget.deadline("three") == 120.0
+
+
+async def test_what_goes_wrong_or_takes_too_long_is_told_and_the_rest_goes_on() -> None:
+    async def slow(until: float) -> None:
+        async with asyncio.timeout(0.01):
+            await asyncio.sleep(1)
+
+    def broken(until: float) -> None:
+        raise ValueError("no")
+
+    found: dict[str, Any] = {}
+    until = time.monotonic() + 5
+    assert not await timed(found, "slow", until, slow)
+    assert not await timed(found, "broken", until, broken)
+    assert not await timed(found, "late", time.monotonic() - 1, broken)
+    assert await timed(found, "fine", until, lambda _: {"x": 1})
+    assert found["slow"] == {"skipped": "its 5 s were over"}
+    assert found["broken"] == {"failed": "ValueError: no"}
+    assert found["late"] == {"skipped": "there was no time left"}
+    assert found["fine"] == {"x": 1}
 
 
 # ---- models of random weights
@@ -83,8 +170,17 @@ def test_an_unknown_shape_is_refused() -> None:
 def test_half_precision_is_near_to_float32(smallest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_check, "ready", lambda _: smallest)
     found = gpu_check.numbers("smallest", torch.device("cpu"), torch.bfloat16)
-    assert 0 < found["encoder_error"] < 0.05
-    assert 0 < found["logits_error"] < 0.05
+    assert 0 < found["torch"]["encoder_error"] < 0.05
+    assert 0 < found["torch"]["logits_error"] < 0.05
+
+
+def test_a_checkpoint_that_takes_long_to_convert_is_not_converted(
+    smallest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_check, "ready", lambda _: smallest)
+    monkeypatch.setattr(gpu_check, "CONVERTED_BYTES_MAX", 1000)
+    found = gpu_check.numbers("smallest", torch.device("cpu"), torch.float32)
+    assert "takes too long" in found["whisper"]["skipped"]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +199,9 @@ def window(seconds: float, kind: Kind) -> Task:
 def test_what_is_said_is_made_up_and_takes_a_step_for_each_token(
     spoken: gpu_backend.GpuShape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = spoken.replicas[0].pools[0].steps
+    runner = spoken.replicas[0]
+    assert isinstance(runner, Runner)
+    steps = runner.pools[0].steps
     write, written = steps.write, []
 
     def writing(rows: int, text: int) -> Any:
@@ -112,7 +210,7 @@ def test_what_is_said_is_made_up_and_takes_a_step_for_each_token(
 
     monkeypatch.setattr(steps, "write", writing)
     final = window(4.0, Kind.FINAL)
-    said = spoken.replicas[0].row.speech.window(final.decode)  # type: ignore[attr-defined]
+    said = runner.row.speech.window(final.decode)  # type: ignore[attr-defined]
     expected = [token for word in said for token in word.tokens]
     found = spoken.decode([final])[0]
     assert [t for w in found.words for t in w.tokens] == expected
@@ -151,9 +249,40 @@ async def test_a_search_that_nothing_holds_ends() -> None:
     assert tried == [8, 4, 2, 1]
 
 
+async def test_what_was_found_is_run_again_and_counts_by_its_medians(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refresh = {8: [700.0], 12: [900.0, 1300.0], 10: [800.0, 900.0, 1500.0], 18: [2000.0]}
+    lags = {8: 300.0, 10: 500.0, 12: 500.0, 18: 900.0}
+
+    async def run(engine: Any, streams: int, seconds: float) -> dict[str, float]:
+        return dict.fromkeys(gpu_live.OURS, 0.0) | {
+            "refresh_ms_p99": refresh[streams].pop(0),
+            "decision_to_final_ms_p95": lags[streams],
+        }
+
+    async def search(holds: Any, guess: int) -> None:
+        for count in (8, 12, 18, 10):
+            await holds(count)
+
+    monkeypatch.setattr(gpu_live, "run", run)
+    monkeypatch.setattr(gpu_live, "search", search)
+    backend = gpu_idle.IdleBackend(gpu_idle.Device(), apart=False)
+    found = await gpu_live.capacity(backend, 8, 1.0, time.monotonic() + 60, runs=3)
+    backend.close()
+    assert found["streams"] == 10
+    assert found["streams_with_finals_in_time"] == 8
+    assert found["runs"] == {8: 1, 12: 2, 18: 1, 10: 3}
+    assert found["tried"][12]["refresh_ms_p99"] == 1100.0
+    assert found["fewest_that_failed"] == 12
+
+
 def test_a_bound_is_missed_by_what_is_over_it_and_by_what_never_came() -> None:
-    kept = dict.fromkeys(gpu_live.BOUNDS, 0.0)
+    kept = dict.fromkeys(gpu_live.OURS, 0.0)
     assert gpu_live.misses(kept) == []
+    late = kept | {"decision_to_final_ms_p95": 500.0}
+    assert gpu_live.misses(late) == []
+    assert gpu_live.misses(late, gpu_live.OURS) == ["decision_to_final_ms_p95"]
     assert gpu_live.misses(kept | {"refresh_ms_p99": 1000.1}) == ["refresh_ms_p99"]
     assert gpu_live.misses(kept | {"failed": float("nan")}) == ["failed"]
 
@@ -163,6 +292,35 @@ def test_speakers_speak_for_as_long_as_they_should_and_differently() -> None:
     assert len(one) == len(other) == 12.5 * SAMPLE_RATE
     assert not np.array_equal(one, other)
     assert len(sentences()) >= 10
+    size = SAMPLE_RATE // 10
+    said = b"".join(frame(7, at, size) for at in range(0, 60 * SAMPLE_RATE, size))
+    assert said == speaker(7, 60).tobytes()
+
+
+async def test_the_device_that_computes_nothing_takes_its_time_and_answers() -> None:
+    backend = gpu_idle.IdleBackend(gpu_idle.Device(encode_ms=20.0, step_ms=5.0), apart=False)
+    final = window(4.0, Kind.FINAL)
+    began = time.monotonic()
+    (found,) = backend.decode([final])
+    took = time.monotonic() - began
+    tokens = sum(len(word.tokens) for word in found.words)
+    assert tokens >= 10
+    assert took > 0.02 + 0.005 * tokens
+    assert found.words[-1].end <= final.decode.end
+    backend.close()
+
+
+async def test_its_streams_are_served_and_the_host_is_measured() -> None:
+    backend = gpu_idle.IdleBackend(gpu_idle.Device(), apart=False)
+    backend.warm_up()
+    async with Engine(backend, gpu_live.OPTIONS) as engine:
+        figures = await gpu_live.run(engine, 2, 2.0)
+    backend.close()
+    assert figures["failed"] == 0
+    assert figures["dropped_seconds"] == 0
+    assert 1 < figures["partials_per_stream_second"] < 20
+    assert 0 < figures["vad_cores"] < 1
+    assert figures["device_processes_cores"] == 0
 
 
 def test_the_timeline_counts_what_is_inside_only_once() -> None:
