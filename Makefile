@@ -42,7 +42,9 @@ fuzz: .venv/dev
 WHEELS_PYTHON := 3.12
 PLATFORMS := 2_28 2_27 2_24 2_17
 wheels: .venv/ready
-	$(BIN)/python -m pip download --quiet --no-deps --only-binary=:all: --dest .wheels \
+	mkdir -p .wheels
+	$(BIN)/python -m pip list --format freeze --exclude-editable > .wheels/versions.txt
+	$(BIN)/python -m pip download --quiet --constraint .wheels/versions.txt --no-deps --only-binary=:all: --dest .wheels \
 	  --python-version $(WHEELS_PYTHON) --implementation cp --platform manylinux2014_x86_64 \
 	  $(foreach version,$(PLATFORMS),--platform manylinux_$(version)_x86_64) \
 	  --requirement bench/wheels.txt

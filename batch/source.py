@@ -6,9 +6,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from batch.live_container import LiveContainer
-from batch.opus import OpusDecoder
 from batch.volume import LiveGate
 from streaming.audio import AudioDecoder, Pcm
 from streaming.errors import TranscriptionError
@@ -28,6 +27,28 @@ class Listener:
     end: Callable[["Source"], None]
 
 
+class Decoder(Protocol):
+    """Bytes → [samples, channels]; `flush` gives the rest."""
+
+    def feed(self, data: bytes) -> Pcm: ...
+    def flush(self) -> Pcm: ...
+
+
+class Container(Protocol):
+    """A file that is still being written; see LiveContainer."""
+
+    @property
+    def is_full(self) -> bool: ...
+    @property
+    def pending_bytes(self) -> int: ...
+    def feed(self, data: bytes) -> None: ...
+    def finish(self) -> None: ...
+    def abandon(self) -> None: ...
+    def after(self, call: Callable[[], None]) -> None: ...
+    def hold(self) -> None: ...
+    def release(self) -> None: ...
+
+
 class Source:
     """Of all channels of a stream, interleaved, or of one."""
 
@@ -41,9 +62,12 @@ class Source:
         self.gate = LiveGate()
         self.arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS_MAX)  # ends of pieces, when
         self.volume_min = sessions[0].options.volume_min
-        self.decoder: AudioDecoder | OpusDecoder | None = None
-        self.container: LiveContainer | None = None
+        self.decoder: Decoder | None = None
+        self.container: Container | None = None
+        # FFmpeg is imported by who needs it: it is the largest thing that can be done without.
         if audio.is_container:
+            from batch.live_container import LiveContainer
+
             self.container = LiveContainer(
                 audio.encoding,
                 self._from_thread(self._hear),
@@ -51,10 +75,13 @@ class Source:
                 self._from_thread(self._end),
             )
         elif audio.is_compressed:
+            from batch.opus import OpusDecoder
+
             self.decoder = OpusDecoder()
         else:
-            self.decoder = AudioDecoder(audio.encoding, audio.sample_rate, len(sessions))
-            self.bytes_per_second = audio.sample_rate * self.decoder.frame_bytes
+            decoder = AudioDecoder(audio.encoding, audio.sample_rate, len(sessions))
+            self.decoder = decoder
+            self.bytes_per_second = audio.sample_rate * decoder.frame_bytes
         # audio that is not yet decoded; see `collect`
         self.collected = bytearray()
         self.piece_bytes = 0
