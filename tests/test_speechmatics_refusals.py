@@ -21,6 +21,7 @@ from streaming.errors import (
 )
 from tests.speechmatics_wire import (
     Fields,
+    ready,
     refused,
     replies,
     say,
@@ -29,7 +30,7 @@ from tests.speechmatics_wire import (
     told_error,
     wire,
 )
-from tests.test_speechmatics_protocol import CHANNELS, ready
+from tests.test_speechmatics_protocol import CHANNELS
 
 # ---- channels
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -233,7 +234,7 @@ def test_a_worker_keeps_uploads_on_the_tmpfs(tree: Path) -> None:
     variables = f"SM_BATCH_WORKER_LISTEN_PORT={port}"
     with serving(tree, "transcriber", "--run-mode", "http", variables=variables) as process:
         until_answered(f"{url}/live", process)
-        form = {"data_file": audio, "config": (None, JOB)}
+        form: dict[str, Any] = {"data_file": audio, "config": (None, JOB)}
         answer = httpx.post(f"{url}/v2/jobs", files=form, timeout=30)
         assert answer.status_code == 201, answer.text
         job = f"{url}/v2/jobs/{answer.json()['id']}"

@@ -98,9 +98,9 @@ def test_audio_may_be_fetched_with_tls(tmp_path: Path) -> None:
         fetch = {"url": address, "auth_headers": ["X-Key: secret"]}
         job = config(tmp_path / "job.json", fetch_data=fetch)
         trusted = str(tmp_path / "ca.pem")
-        ran = transcriber("--job-config", job, **private, SSL_CERT_FILE=trusted)
+        ran = transcriber("--job-config", job, audio=b"", **private, SSL_CERT_FILE=trusted)
         assert text(document(ran)) == "Hello, good morning."
-        ran = transcriber("--job-config", job, **private)
+        ran = transcriber("--job-config", job, audio=b"", **private)
     assert (ran.returncode, ran.stdout) == (1, b"")
     assert ran.stderr.startswith(b"unable to fetch audio: ")
 
@@ -112,7 +112,7 @@ def test_what_is_fetched_may_be_no_larger_than_any_file(
     fetch = {"url": address, "auth_headers": ["X-Key: secret"]}
     job = config(tmp_path / "job.json", fetch_data=fetch)
     bounds = {"STENTOR_FETCH__ALLOW_PRIVATE": "true", f"STENTOR_{setting}": "1000"}
-    ran = transcriber("--job-config", job, **bounds)
+    ran = transcriber("--job-config", job, audio=b"", **bounds)
     assert (ran.returncode, ran.stdout) == (1, b"")
     assert b"larger than 1000 bytes" in ran.stderr
 
