@@ -10,6 +10,7 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 place=$(mktemp -d /var/tmp/stentor-image.XXXXXX)
 trap 'rm -rf "$place"' EXIT
+trap 'exit 1' INT TERM
 
 mkdir "$place/src" "$place/model"
 for name in pyproject.toml README.md streaming batch server clients; do
@@ -24,10 +25,19 @@ cp "$2" "$place/audio"
 cp "$root/docker/entrypoint.sh" "$root/docker/ask.py" "$place/"
 chmod -R a+rX "$place"
 
-PLACE=$place unshare --mount sh -eu <<'CONFINED'
+base=$("$place/stentor/bin/python" -c 'import sys; print(sys.base_prefix)')
+BASE=$base PLACE=$place unshare --mount sh -eu <<'CONFINED'
 mount --make-rprivate /
 mkdir -p /home/smuser
 mount -t tmpfs -o mode=1777 tmpfs /home/smuser
+case "$BASE" in # nobody may look into it
+  /root/*)
+    mount --bind "$BASE" /mnt
+    mount -t tmpfs tmpfs /root
+    mkdir -p "$BASE"
+    mount --bind /mnt "$BASE"
+    ;;
+esac
 for at in / /tmp /var/tmp /dev/shm; do
   mountpoint -q "$at" || mount --bind "$at" "$at"
   mount -o remount,bind,ro "$at"
