@@ -45,6 +45,7 @@ class DeviceApart:
             self._load(recipe)
         except BaseException:
             self._end(0.0)
+            self.wire.close()
             raise
         self.threads = [
             threading.Thread(target=work, name=f"torch {work.__name__}", daemon=True)
@@ -145,6 +146,7 @@ class DeviceApart:
         self._end(END_SECONDS)
         for thread in self.threads:
             thread.join()
+        self.wire.close()
 
     def _end(self, seconds: float) -> None:
         """It sees that nobody is there any more, and ends; if not, it is ended."""
@@ -154,4 +156,3 @@ class DeviceApart:
         except TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.wire.close()
