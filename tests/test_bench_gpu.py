@@ -37,8 +37,9 @@ from tests.conftest import ROOT
 
 SMALLEST = Shape(64, 1, 2, 2, ((1, 0), (1, 1)))
 BRIEF = (
-    *("--device", "cpu", "--models", "nano", "--parts", *gpu.PARTS, "--seconds", "120"),
-    *("--streams", "1", "--stream-seconds", "3", "--runs", "2", "--host-streams", "1"),
+    *("--device", "cpu", "--models", "nano", "--seconds", "90"),
+    *("--parts", *(part for part in gpu.PARTS if part != "host")),
+    *("--streams", "1", "--stream-seconds", "3", "--runs", "2"),
     *("--clips-at-once", "2", "--clips-seconds", "0.1", "--long-seconds", "5", "--long-files", "1"),
 )
 
@@ -63,8 +64,6 @@ def test_the_whole_bench_runs_and_writes_what_it_found(
     assert found["limits"]["tflop_per_second"] > 0
     for library in ("torch", "whisper"):
         assert found["texts"][library]["equal"] == found["texts"][library]["texts"]
-    for place in ("here", "apart"):
-        assert found["host"][place]["tried"]["1"]["partials"] > 0
     nano = found["models"]["nano"]
     assert "there are no recordings" in nano["server"]["skipped"]
     for library in ("torch", "whisper"):
@@ -90,6 +89,20 @@ def test_the_whole_bench_runs_and_writes_what_it_found(
     assert timeline["device_thread"]["times_a_second"]["starts a step"] > 0
     assert timeline["device_thread"]["thread_cores"] > 0
     assert timeline["host"]["vad_cores"] > 0
+
+
+def test_what_the_host_carries_is_found_without_a_model(tmp_path: Path) -> None:
+    file = tmp_path / "gpu.json"
+    brief = ["--device", "cpu", "--parts", "host", "--host-streams", "2", "--stream-seconds", "3"]
+    given = gpu.parse([*brief, "--seconds", "40", "--json", str(file)])
+    asyncio.run(gpu.Bench(given).run())
+    found = json.loads(file.read_text())
+    assert found["models"] == {}
+    for place, device_process in (("here", 0), ("apart", 1)):
+        two = found["host"][place]["tried"]["2"]
+        assert two["partials"] > 0
+        assert two["failed"] == 0
+        assert (two["device_processes_cores"] > 0) == device_process
 
 
 def test_what_no_time_is_left_for_is_named(tmp_path: Path) -> None:
