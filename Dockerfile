@@ -23,7 +23,7 @@ COPY clients clients
 # Compiled here: a read-only root has no place for it later, and starts would take twice as long.
 RUN python -m venv /opt/stentor \
  && /opt/stentor/bin/pip install --extra-index-url "${TORCH_INDEX}" . \
- && /opt/stentor/bin/python -m compileall -q -j 0 /opt/stentor/lib
+ && /opt/stentor/bin/python -m compileall -q -j 0 -x /torch/testing/ /opt/stentor/lib
 # Under its own name, which says what it can do: not every one translates.
 RUN mkdir /models \
  && if [ "${MODEL}" = none ]; then \

@@ -19,7 +19,7 @@ done
 "${PYTHON:-python3}" -m venv "$place/stentor"
 "$place/stentor/bin/pip" install --quiet \
   --extra-index-url "${TORCH_INDEX-https://download.pytorch.org/whl/cpu}" "$place/src"
-"$place/stentor/bin/python" -m compileall -q -j 0 "$place/stentor/lib"
+"$place/stentor/bin/python" -m compileall -q -j 0 -x /torch/testing/ "$place/stentor/lib"
 find -L "$1" -maxdepth 1 -type f -exec cp -L {} "$place/model/" \;
 cp "$2" "$place/audio"
 cp "$root/docker/entrypoint.sh" "$root/docker/ask.py" "$place/"
