@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from websockets.sync.client import connect
 from batch.models import read_traits, resolve
 from batch.options import ModelOptions
 from tests.conftest import NANO, ROOT, free_port
-from tests.transcriber_rigs import HELLO, document, environment, text
+from tests.transcriber_rigs import HELLO, document, environment, text, until_answered
 
 BIN = Path(sys.executable).parent
 DOCKER = ROOT / "docker"
@@ -136,18 +135,6 @@ def serving(command: str, folder: Path, **variables: str) -> Iterator[str]:
 
 def log_of(folder: Path) -> Path:
     return folder / "log"
-
-
-def until_answered(url: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert process.poll() is None
-        try:
-            if httpx.get(url, timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise AssertionError("the server does not answer")
 
 
 @pytest.mark.parametrize("command", ["serve", "rt"])

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ import pytest
 
 from tests.conftest import NANO, ROOT, free_port
 from tests.speechmatics_live import RAW, transcribed
-from tests.transcriber_rigs import HELLO, document, long_speech, text, wav
+from tests.transcriber_rigs import HELLO, document, long_speech, text, until_answered, wav
 
 USER = "54321"
 JOB = json.dumps({"type": "transcription", "transcription_config": {"language": "en"}})
@@ -153,18 +152,6 @@ def stopped(process: "subprocess.Popen[bytes]") -> bytes:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     return said
-
-
-def until_answered(url: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        assert process.poll() is None
-        try:
-            if httpx.get(url, timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise AssertionError(f"{url} does not answer")
 
 
 def test_a_user_without_a_name_and_a_tmpfs_are_enough(tree: Path) -> None:
