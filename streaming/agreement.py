@@ -7,8 +7,8 @@ have stood unchanged while the window grew by `AGE`. The alignment rule (AlignAt
 growing. The last word is never stable: what follows decides its punctuation.
 
 Words that cannot wait so long (streaming/overdue.py) are stable whatever comes, the last one too,
-but for its punctuation: a full stop that the model is made to keep in the middle of a sentence
-makes it leave out what follows.
+but for its punctuation, unless the speaker seems to have finished: a full stop that the model is
+made to keep in the middle of a sentence makes it leave out what follows.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from streaming.events import END_MARKS, Word, samples
 
 AGE = samples(400)
 AGE_MARKED = samples(1000)  # of a word with an end mark: what follows often takes it back
-MARGIN = samples(350)
+HALF_HEARD = samples(200)
 CONFIDENCE_MIN = 0.6
 MARK_SURE = 0.9  # of a word with its mark, for the mark to be kept at once
 
@@ -35,11 +35,17 @@ def is_sure(word: Word) -> bool:
     return not word.confidence or word.confidence >= CONFIDENCE_MIN  # 0 is not measured
 
 
+def is_whole(word: Word, window_end: int) -> bool:
+    """Whether a word of a hypothesis was not only half heard."""
+    return word.end <= window_end - HALF_HEARD
+
+
 @dataclass(slots=True)
 class _Seen:
+    """A word that hypotheses have agreed on since."""
+
     text: str
-    since: int  # end of the first window that had it here
-    count: int = 1
+    since: int | None = None  # end of the first window that had it here whole
 
 
 class Agreement:
@@ -57,29 +63,32 @@ class Agreement:
         done = len(self.stable)
         if not begins(words, self.stable):
             return
-        for at, word in enumerate(words):
-            if at < len(self.seen) and self.seen[at].text == word.text:
-                self.seen[at].count += 1
-                continue
-            self.seen[at:] = [_Seen(w.text, window_end) for w in words[at:]]
-            break
-        del self.seen[len(words) :]
+        agreed = 0
+        for word, seen in zip(words, self.seen, strict=False):
+            if word.text != seen.text:
+                break
+            agreed += 1
+        self.seen[agreed:] = [_Seen(word.text) for word in words[agreed:]]
+        for word, seen in zip(words, self.seen, strict=True):
+            if seen.since is None and is_whole(word, window_end):
+                seen.since = window_end
         while done < len(words) - 1 and self._is_stable(words[done], done, window_end):
             done += 1
         self.stable += tuple(words[len(self.stable) : done])
 
-    def settle(self, words: Sequence[Word], count: int) -> None:
+    def settle(self, words: Sequence[Word], count: int, *, is_over: bool) -> None:
         """Call so many leading words of a hypothesis stable, whatever comes. It has those that are
-        stable already. A mark that is doubtful is not: what follows decides."""
-        done = len(self.stable)
+        stable already. A mark that is doubtful is not: what follows decides. `is_over`: nothing
+        seems to follow."""
+        done, marked = len(self.stable), len(words) if is_over else len(words) - 1
         self.stable += tuple(
-            word if at < len(words) and word.confidence >= MARK_SURE else word.unmarked()
+            word if at <= marked and word.confidence >= MARK_SURE else word.unmarked()
             for at, word in enumerate(words[done:count], done + 1)
         )
 
     def _is_stable(self, word: Word, at: int, window_end: int) -> bool:
-        seen = self.seen[at]
+        since = self.seen[at].since
         age = AGE_MARKED if word.text[-1] in END_MARKS else AGE
-        stood = seen.count >= 2 and window_end - seen.since >= age
+        stood = since is not None and window_end - since >= age
         # Without tokens the model could not be made to keep it.
-        return stood and is_sure(word) and word.end <= window_end - MARGIN and bool(word.tokens)
+        return stood and is_sure(word) and is_whole(word, window_end) and bool(word.tokens)

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
-from streaming.agreement import is_sure
+from streaming.agreement import HALF_HEARD, is_sure, is_whole
 from streaming.events import Word, milliseconds, samples
 from streaming.quality import PAUSE, Heard
 
-HALF_HEARD = samples(200)  # a word that ends so close to the window's end may still be growing
 # Before the last moment: the VAD errs by up to 140 ms.
 EARLY = samples(200)
 LATEST = samples(150)  # what is half heard, or doubtful, waits until then for another hypothesis
@@ -46,7 +45,7 @@ class Waits:
             wait = _Wait(
                 word.text.strip(".,?!").lower(),
                 ended,
-                is_over or word.end <= window_end - HALF_HEARD,
+                is_over or is_whole(word, window_end),
                 is_sure(word),
                 bool(word.tokens),
             )

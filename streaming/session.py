@@ -177,7 +177,7 @@ class Session:
     def _end_confidence(self) -> float:
         """How sure the words make us that the speaker has finished, in the silence after them."""
         if self.open is not None:
-            known = self._known(self.open)
+            known = self.open.known(self.segmenter.speech_end)
             return known.end_probability if known else 0.0
         return 0.0 if self.finals.ending else self.finals.end_confidence
 
@@ -222,7 +222,7 @@ class Session:
         if reason is not Reason.LENGTH:
             self.segmenter.end()
         self.events.append(SpeechEnded(utterance.speech_end, self.terms.channel))
-        self.finals.add(utterance, self._known(utterance))
+        self.finals.add(utterance, utterance.known(utterance.speech_end))
 
     def _end_turn(self) -> None:
         """The silence after an utterance that was cut for its length has become long enough."""
@@ -257,11 +257,6 @@ class Session:
         segmenter.split(at)
         context = tuple(t for w in utterance.shown if w.end <= at for t in w.tokens)
         self._begin(context[-CONTEXT_TOKENS_MAX:])
-
-    def _known(self, utterance: Utterance) -> Hypothesis | None:
-        """A good hypothesis that was made from all the speech there is, or None."""
-        speech_end = utterance.speech_end if utterance.end else self.segmenter.speech_end
-        return utterance.candidate if utterance.candidate_end > speech_end else None
 
     # ---- asking
 
@@ -334,7 +329,7 @@ class Session:
         count = utterance.waits.overdue(looked - samples(self.options.stable_ms_max))
         if self.options.numbers_whole and utterance.newest is not None:
             count = min(count, before_open_number(utterance.newest.words))
-        return utterance.settle(count)
+        return utterance.settle(count, self.segmenter.speech_end)
 
     def _tell_partial(self) -> None:
         """Send the newest partial if it says something new; earlier finals go first."""

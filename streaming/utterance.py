@@ -88,13 +88,19 @@ class Utterance:
         self._show()
         return True
 
-    def settle(self, count: int) -> bool:
-        """Call so many leading words of the newest hypothesis stable; whether any was not."""
+    def settle(self, count: int, speech_end: int) -> bool:
+        """Call so many leading words of the newest hypothesis stable; whether any was not.
+        `speech_end`: of the speech so far."""
         if self.newest is None or count <= len(self.agreement.stable):
             return False
-        self.agreement.settle(self.newest.words, count)
+        is_over = self.newest is self.known(speech_end)
+        self.agreement.settle(self.newest.words, count, is_over=is_over)
         self._show()
         return True
+
+    def known(self, speech_end: int) -> Hypothesis | None:
+        """A good hypothesis that was made from all the speech there is, up to `speech_end`."""
+        return self.candidate if self.candidate_end > speech_end else None
 
     def learn_language(self, found: Hypothesis, length: int) -> None:
         """`length`: samples of its window."""

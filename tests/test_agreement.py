@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from streaming.agreement import AGE, MARGIN, Agreement
+from streaming.agreement import AGE, HALF_HEARD, Agreement
 from streaming.events import Word, samples
 
 
@@ -17,9 +17,9 @@ def stable(agreement: Agreement) -> str:
 
 def test_words_that_stand_long_enough_become_stable_but_the_last() -> None:
     agreement = Agreement()
-    agreement.push(words("open the door"), samples(1000))
+    agreement.push(words("open the door"), samples(1100))
     assert stable(agreement) == ""
-    agreement.push(words("open the door please"), samples(1000) + AGE)
+    agreement.push(words("open the door please"), samples(1100) + AGE)
     assert stable(agreement) == "open the door"
 
 
@@ -42,10 +42,24 @@ def test_a_word_that_changes_starts_again() -> None:
 
 def test_a_word_at_the_edge_of_the_window_may_still_grow() -> None:
     agreement = Agreement()
-    edge = samples(600) + MARGIN - 1
-    agreement.push(words("turn on off"), edge - AGE)
+    edge = samples(600) + HALF_HEARD - 1
     agreement.push(words("turn on off"), edge)
+    agreement.push(words("turn on off"), edge + AGE)
     assert stable(agreement) == "turn"
+
+
+def test_a_word_stands_from_when_more_than_a_half_of_it_was_heard() -> None:
+    """What a model hears in the first sounds of "My account"."""
+    agreement = Agreement()
+    much = Word("Much", 0, samples(600), 0.9, (1,))
+    then = Word("account", samples(600), samples(700), 0.9, (2,))
+    half = samples(600) + HALF_HEARD - 1
+    agreement.push([much], samples(600))
+    agreement.push([much, then], half)
+    agreement.push([much, then], half + AGE)
+    assert stable(agreement) == ""
+    agreement.push([much, then], half + 2 * AGE)
+    assert stable(agreement) == "Much"
 
 
 def test_an_end_mark_has_to_stand_longer() -> None:

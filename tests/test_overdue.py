@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from batch.engine import Engine
-from streaming.agreement import Agreement
+from streaming.agreement import HALF_HEARD, Agreement
 from streaming.events import HOP, Hypothesis, Kind, Partial, Word, milliseconds, samples
 from streaming.options import AudioFormat
 from streaming.overdue import (
     EARLY,
-    HALF_HEARD,
     LATEST,
     Waits,
     before_open_number,
@@ -124,24 +123,32 @@ def test_a_number_at_the_end_may_go_on(text: str, expected: int) -> None:
 
 def test_overdue_words_are_stable_at_once() -> None:
     agreement = Agreement()
-    agreement.settle(words("open the door"), 2)
+    agreement.settle(words("open the door"), 2, is_over=False)
     assert [w.text for w in agreement.stable] == ["open", "the"]
     agreement.push(words("open a door"), samples(1100))
     assert [w.text for w in agreement.stable] == ["open", "the"]  # that answer came too late
 
 
+MARKED = tuple(
+    replace(word, tokens=(*word.tokens, 9), marks=".", mark_tokens=1, confidence=sure)
+    for word, sure in zip(words("Four. Five. Six."), (0.95, 0.7, 0.95), strict=True)
+)
+
+
 def test_a_mark_that_nothing_follows_is_left_open() -> None:
-    said = tuple(
-        replace(word, tokens=(*word.tokens, 9), marks=".", mark_tokens=1, confidence=sure)
-        for word, sure in zip(words("Four. Five. Six."), (0.95, 0.7, 0.95), strict=True)
-    )
     agreement = Agreement()
-    agreement.settle(said, 3)
+    agreement.settle(MARKED, 3, is_over=False)
     assert [w.text for w in agreement.stable] == ["Four.", "Five", "Six"]
     assert [w.tokens for w in agreement.stable] == [(0, 9), (1,), (2,)]
-    later = (*said[:2], *words("Four. Five. six four")[2:])
-    agreement.push((said[0], said[1], said[2], later[3]), samples(2000))
+    later = (*MARKED[:2], *words("Four. Five. six four")[2:])
+    agreement.push((*MARKED, later[3]), samples(2000))
     assert agreement.seen[3].text == "four"  # it does not contradict what is stable
+
+
+def test_a_mark_is_kept_where_the_speaker_seems_to_have_finished() -> None:
+    agreement = Agreement()
+    agreement.settle(MARKED, 3, is_over=True)
+    assert [w.text for w in agreement.stable] == ["Four.", "Five", "Six."]
 
 
 @pytest.mark.parametrize(("delay", "expected"), [(0, inf), (700, 0.2), (1000, 0.5), (4000, 3.5)])
@@ -220,6 +227,20 @@ def test_a_word_does_not_wait_for_another_hypothesis() -> None:
     assert [word.stable for word in told.words] == [True, False]
     assert (told.again, told.end) == (True, first.end)
     assert bench.newest(Kind.PARTIAL).prefix == (0,)
+
+
+@pytest.mark.parametrize(("kind", "told"), [(Kind.EARLY, "Six."), (Kind.PARTIAL, "Six")])
+def test_the_last_word_is_told_with_its_mark_if_the_speaker_has_paused(
+    kind: Kind, told: str
+) -> None:
+    bench = spoken(stable_ms_max=700, endpointing={"silence_ms": 640})
+    probability = 0.0 if kind is Kind.EARLY else 0.9
+    bench.hear(probability, 4)
+    decode = bench.newest(kind)
+    last = replace(MARKED[-1], start=decode.start, end=samples(1500))
+    bench.session.accept(decode, Hypothesis((last,)))
+    bench.hear(probability, 13)
+    assert [(word.text, word.stable) for word in bench.of(Partial)[-1].words] == [(told, True)]
 
 
 def test_a_number_may_take_longer() -> None:
