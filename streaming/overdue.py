@@ -15,8 +15,8 @@ from streaming.events import Word, milliseconds, samples
 from streaming.quality import PAUSE, Heard
 
 # Before the last moment: the VAD errs by up to 140 ms.
-EARLY = samples(200)
-LATEST = samples(150)  # what is half heard, or doubtful, waits until then for another hypothesis
+EARLY = samples(220)
+LATEST = samples(170)  # what is half heard, or doubtful, waits until then for another hypothesis
 DECODING_MS = 100  # of a hypothesis; twice of it is left at least between two
 IN_NUMBERS = frozenset("$£€¥%")
 
