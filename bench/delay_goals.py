@@ -1,7 +1,5 @@
 """What finals by the word must reach, and what the result says of it. Pure; see `bench.goals`."""
 
-from typing import Any
-
 from bench.goals import Content, Finding, number
 
 STREAMS_MIN = 20
@@ -13,7 +11,7 @@ def delays(content: Content) -> list[Finding]:
     streams = content["load"]["streams"]
     return [
         Finding(
-            f"{streams} streams, {_frame_ms(content, case)} ms pieces, {case['max_delay']:g} s, "
+            f"{streams} streams, {case['frame_ms']} ms pieces, {case['max_delay']:g} s, "
             f"{case['mode']}: {number(late)} of "
             f"{number(sum(run['told'] for run in case['runs']))} words late, p95 "
             f"{number(case['median']['told_ms_p95'], 'ms')}, the longest "
@@ -31,7 +29,7 @@ def partials(content: Content) -> list[Finding]:
     streams = content["load"]["streams"]
     worst: dict[int, float] = {}
     for case in content["cases"]:
-        frame_ms, shown = _frame_ms(content, case), case["median"]["word_ms_p95"]
+        frame_ms, shown = case["frame_ms"], case["median"]["word_ms_p95"]
         worst[frame_ms] = max(worst.get(frame_ms, shown), shown)
     return [
         Finding(
@@ -41,8 +39,3 @@ def partials(content: Content) -> list[Finding]:
         )
         for frame_ms, shown in worst.items()
     ]
-
-
-def _frame_ms(content: Content, case: Content) -> Any:
-    """Where there is one length alone, it is the load's."""
-    return case["frame_ms"] if "frame_ms" in case else content["load"]["pace"]["frame_ms"]

@@ -66,13 +66,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--delays", type=float, nargs="+", default=DELAYS)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
     frames = "of audio in a message, each a case of its own"
-    parser.add_argument("--frame-ms", type=int, nargs="+", default=FRAMES_MS, help=frames)
+    parser.add_argument(
+        "--frame-ms", dest="frames", type=int, nargs="+", default=FRAMES_MS, help=frames
+    )
     parser.add_argument("--language", default="en")
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args(arguments)
-    given.protocol = "speechmatics"
-    given.frames, given.frame_ms = given.frame_ms, None  # the load's is the protocol's
-    return given
+    parser.set_defaults(protocol="speechmatics", frame_ms=None)  # the load's is the protocol's
+    return parser.parse_args(arguments)
 
 
 async def main(arguments: argparse.Namespace) -> None:
