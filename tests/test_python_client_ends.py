@@ -3,7 +3,7 @@
 import pytest
 
 from clients.python.stentor_client import Event, Live, Server, Source, StentorError
-from tests.wrong_servers import Script, Talk, forgotten, sound, to_the_end, wrong_server
+from tests.wrong_servers import RESUME, Script, Talk, forgotten, sound, to_the_end, wrong_server
 
 BLOCK = bytes(1280)  # 40 ms
 
@@ -25,9 +25,7 @@ async def refused(talk: Talk, *fields: str) -> None:
 @pytest.mark.parametrize("has_sessions", [True, False])
 async def test_what_the_server_does_not_take_is_not_asked_for_again(*, has_sessions: bool) -> None:
     async def script(talk: Talk) -> None:
-        await talk.hear("start")
-        resume = {"token": "t", "ack_seconds": 1.0} if has_sessions else None
-        await talk.say("ready", session="s", resume=resume)
+        await talk.ready(RESUME if has_sessions else None)
         await talk.hear("configure", 4)
         await refused(talk, "task", "endpointing.silence_ms")
         if has_sessions:
@@ -56,8 +54,7 @@ async def test_what_is_configured_before_the_start_is_no_part_of_it() -> None:
         await talk.hear("configure")
         await refused(talk, "task")
         await talk.hear("stop")
-        await talk.say("done", account={})
-        await talk.socket.close()
+        await talk.finish()
 
     async with wrong_server(script) as server:
         live = Live(Source([BLOCK]), Server(server.url))
@@ -94,9 +91,7 @@ async def cut_off(talk: Talk, text: str = "My phone numb", end: float = 2.0) -> 
     reason = {"reason": "cut_off", "channel": 0, "utterance": 1}
     await talk.say("final", seq=1, start=1.0, end=end, text=text, **reason)
     await talk.say("marker", seq=2, id="here", at=end)
-    await talk.say("error", code="going_away", message="restart", fatal=True)
-    await talk.say("done", seq=3, account={})
-    await talk.socket.close(1001)
+    await talk.go_away(seq=3)
 
 
 async def told_until_it_is_given_up(*scripts: Script) -> tuple[list[str], int]:

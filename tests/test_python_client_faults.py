@@ -193,11 +193,9 @@ async def test_a_server_that_keeps_no_sessions_is_not_waited_for(
     monkeypatch.setattr(stentor_client, "KEPT_BYTES_MAX", 100_000)
 
     async def script(talk: Talk) -> None:
-        await talk.hear("start")
-        await talk.say("ready", session="s", resume=None)
+        await talk.ready(resume=None)
         await talk.hear("stop")
-        await talk.say("done", account={})
-        await talk.socket.close()
+        await talk.finish()
 
     async with wrong_server(script) as server, asyncio.timeout(20):
         live = Live(Source([BLOCK] * 200), Server(server.url))
@@ -237,8 +235,7 @@ async def test_a_server_that_is_back_hears_what_came_after_the_last_final() -> N
         await talk.ready()
         await talk.hear("stop")
         await talk.say("final", seq=1, channel=0, start=0.75, end=1.5, text="No", utterance=1)
-        await talk.say("done", seq=2, account={})
-        await talk.socket.close()
+        await talk.finish(seq=2)
 
     async with wrong_server(script, forgotten, last) as server:
         events = await heard(Live(Source([sound(4)]), Server(server.url)))
@@ -295,9 +292,7 @@ async def test_a_server_that_went_away_when_all_was_said_is_not_waited_for() -> 
         await talk.ready()
         await talk.hear("stop")
         await talk.say("ack", messages=len(talk.heard) - 1)
-        await talk.say("error", code="going_away", message="restart", fatal=True)
-        await talk.say("done", seq=1, account={})
-        await talk.socket.close(1001)
+        await talk.go_away(seq=1)
 
     async with wrong_server(script) as server:
         events = await heard(Live(Source([BLOCK]), Server(server.url)))
@@ -307,12 +302,9 @@ async def test_a_server_that_went_away_when_all_was_said_is_not_waited_for() -> 
 
 async def test_a_server_that_goes_away_without_sessions_has_not_heard_all_that_was_sent() -> None:
     async def script(talk: Talk) -> None:
-        await talk.hear("start")
-        await talk.say("ready", session="s", resume=None)
+        await talk.ready(resume=None)
         await talk.hear("stop")
-        await talk.say("error", code="going_away", message="restart", fatal=True)
-        await talk.say("done", account={})
-        await talk.socket.close(1001)
+        await talk.go_away()
 
     async with wrong_server(script, to_the_end) as server:
         await heard(Live(Source([BLOCK]), Server(server.url)))

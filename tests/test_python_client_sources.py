@@ -26,7 +26,7 @@ from clients.python.stentor_client import (
 )
 from streaming.options import SessionOptions
 from tests.conftest import ROOT, SPEECH, Recording
-from tests.wrong_servers import Talk, wrong_server
+from tests.wrong_servers import Talk, to_the_end, wrong_server
 
 BLOCK = bytes(1280)  # 40 ms
 
@@ -93,15 +93,9 @@ async def test_blocks_may_be_longer_than_a_message_and_be_used_again(
 
 
 async def test_blocks_need_not_hold_whole_samples() -> None:
-    async def script(talk: Talk) -> None:
-        await talk.ready()
-        await talk.hear("stop")
-        await talk.say("done", account={})
-        await talk.socket.close()
-
     pcm = bytes(range(250))
     blocks = [pcm[:1], pcm[1:7], b"", pcm[7:100], pcm[100:101], pcm[101:]]
-    async with wrong_server(script) as server:
+    async with wrong_server(to_the_end) as server:
         await heard(Live(Source(blocks, channels=2), Server(server.url)))
     said = [message["audio"] for message in server.talks[0].heard if "audio" in message]
     assert b"".join(said) == pcm[:248]  # half a sample at the end is none
@@ -120,9 +114,11 @@ class Device:
 
     PortAudioError = type("PortAudioError", (Exception,), {})
 
-    def __init__(self, rate: float = 48_000.0, fault: Exception | None = None) -> None:
-        self.rate, self.fault = rate, fault
+    def __init__(self) -> None:
+        self.rate = 48_000.0
+        self.fault: Exception | None = None
         self.is_open = False
+        self.opened = asyncio.Event()
 
     def query_devices(self, device: str | None, kind: str) -> dict[str, float]:
         if device == "none":
@@ -137,6 +133,7 @@ class Device:
 
     def __enter__(self) -> None:
         self.is_open = True
+        self.opened.set()
 
     def __exit__(self, *exc: object) -> None:
         self.is_open = False
@@ -149,22 +146,27 @@ class Device:
         self.asked["finished_callback"]()
 
 
-def heard_by(device: Device, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[bytes]:
-    monkeypatch.setitem(sys.modules, "sounddevice", device)
-    return aiter(microphone())
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Device:
+    found = Device()
+    monkeypatch.setitem(sys.modules, "sounddevice", found)
+    return found
 
 
-async def test_a_microphone_is_heard_at_its_own_rate_until_it_is_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    device = Device(44_100.0)
-    monkeypatch.setitem(sys.modules, "sounddevice", device)
+async def first_of(blocks: AsyncIterator[bytes], device: Device) -> asyncio.Future[bytes]:
+    """What waits for the first block of a microphone that is open."""
+    first = asyncio.ensure_future(anext(blocks))
+    async with asyncio.timeout(5):
+        await device.opened.wait()
+    return first
+
+
+async def test_a_microphone_is_heard_at_its_own_rate_until_it_is_left(device: Device) -> None:
+    device.rate = 44_100.0
     source = microphone()
     assert (source.sample_rate, source.channels) == (44_100, 1)
     blocks = aiter(source)
-    first = asyncio.ensure_future(anext(blocks))
-    await asyncio.sleep(0)
-    assert device.is_open
+    first = await first_of(blocks, device)
     asked = {name: device.asked[name] for name in ("rate", "blocksize", "channels", "dtype")}
     assert asked == {"rate": 44_100, "blocksize": 1764, "channels": 1, "dtype": "int16"}
     device.hears(b"ab", b"cd")
@@ -174,13 +176,9 @@ async def test_a_microphone_is_heard_at_its_own_rate_until_it_is_left(
     assert not device.is_open
 
 
-async def test_a_microphone_that_is_gone_is_said_after_what_it_heard(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    device = Device()
-    blocks = heard_by(device, monkeypatch)
-    first = asyncio.ensure_future(anext(blocks))
-    await asyncio.sleep(0)
+async def test_a_microphone_that_is_gone_is_said_after_what_it_heard(device: Device) -> None:
+    blocks = aiter(microphone())
+    first = await first_of(blocks, device)
     device.hears(b"ab")
     device.is_gone()
     assert await first == b"ab"
@@ -190,28 +188,23 @@ async def test_a_microphone_that_is_gone_is_said_after_what_it_heard(
 
 
 async def test_what_a_microphone_hears_and_nobody_takes_is_bounded(
-    monkeypatch: pytest.MonkeyPatch,
+    device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stentor_client, "WAITING_BLOCKS_MAX", 3)
-    device = Device()
-    blocks = heard_by(device, monkeypatch)
-    first = asyncio.ensure_future(anext(blocks))
-    await asyncio.sleep(0)
+    blocks = aiter(microphone())
+    first = await first_of(blocks, device)
     device.hears(b"0")
     assert await first == b"0"
     device.hears(b"1", b"2", b"3", b"4", b"5")
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the loop has them all when it comes round
     assert [await anext(blocks) for _ in range(3)] == [b"1", b"2", b"3"]
     with pytest.raises(OSError, match="nobody takes what it hears"):
         await anext(blocks)
 
 
 @pytest.mark.parametrize("name", ["none", None])
-async def test_a_microphone_that_cannot_be_opened_is_said(
-    monkeypatch: pytest.MonkeyPatch, name: str | None
-) -> None:
-    device = Device(fault=Device.PortAudioError("Invalid sample rate"))
-    monkeypatch.setitem(sys.modules, "sounddevice", device)
+async def test_a_microphone_that_cannot_be_opened_is_said(device: Device, name: str | None) -> None:
+    device.fault = Device.PortAudioError("Invalid sample rate")
     with pytest.raises(OSError, match="no microphone can be opened: "):
         await anext(aiter(microphone(name)))
 

@@ -33,13 +33,23 @@ class Talk:
     async def say(self, kind: str, **fields: Any) -> None:
         await self.socket.send(msgpack.packb({"type": kind, **fields}))
 
-    async def ready(self) -> None:
+    async def ready(self, resume: Message | None = RESUME) -> None:
         await self.hear("start")
-        await self.say("ready", session="s", resume=RESUME)
+        await self.say("ready", session="s", resume=resume)
 
     async def fail(self, code: str, close_code: int) -> None:
         await self.say("error", code=code, message=code, fatal=True, close_code=close_code)
         await self.socket.close(close_code)
+
+    async def finish(self, close_code: int = 1000, **fields: Any) -> None:
+        """That was all."""
+        await self.say("done", account={}, **fields)
+        await self.socket.close(close_code)
+
+    async def go_away(self, **fields: Any) -> None:
+        """As a server does that is told to stop; `fields` are those of `done`."""
+        await self.say("error", code="going_away", message="restart", fatal=True)
+        await self.finish(1001, **fields)
 
     @property
     def audio(self) -> bytes:
@@ -98,8 +108,7 @@ async def to_the_end(talk: Talk) -> None:
     await talk.ready()
     await talk.hear("stop")
     await talk.say("ack", messages=len(talk.heard) - 1)
-    await talk.say("done", account={})
-    await talk.socket.close()
+    await talk.finish()
 
 
 @asynccontextmanager
