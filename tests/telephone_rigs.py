@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -146,6 +147,19 @@ class Carrier:
         """As a machine does that has died and come back."""
         self.socket.transport.abort()
 
+    async def end(self, how: str, stop: Message | None = None) -> None:
+        """`stop` says that the call is over, `close` and `reset` are of the connection."""
+        match how:
+            case "stop":
+                assert stop is not None
+                await self.say(stop)
+            case "close":
+                await self.socket.close()
+            case "reset":
+                self.reset()
+            case _:
+                raise AssertionError(how)
+
     async def closed(self) -> int | None:
         async with asyncio.timeout(PATIENCE):
             await self.socket.wait_closed()
@@ -189,3 +203,11 @@ async def ended(reader: Client) -> None:
     await reader.closed()
     assert reader.close_code == 1000, (reader.close_code, reader.events[-2:])
     assert reader.events[-1]["type"] in ("call", "done")
+
+
+async def ended_in_time(reader: Client, began: float, text: str) -> None:
+    """The end `began` then, by `time.monotonic`, when the last word had just been said."""
+    await ended(reader)
+    assert time.monotonic() - began < END_SECONDS_MAX
+    assert reader.text() == text
+    assert reader.finals()[-1]["reason"] == "stop"

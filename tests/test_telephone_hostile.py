@@ -171,10 +171,7 @@ async def test_a_call_may_end_in_every_state(own: Server, state: str, end: str) 
             whole = Frame(Opcode.TEXT, json.dumps(media(payload=PAYLOAD)).encode())
             twilio.socket.transport.write(whole.serialize(mask=True)[:50])
             await asyncio.sleep(0.05)
-        if end == "reset" or state == "half a frame":
-            twilio.reset()
-        else:
-            await twilio.socket.close()
+        await twilio.end("reset" if state == "half a frame" else end)
     assert await all_gone(own.url)
     async with httpx.AsyncClient(base_url=own.url) as client:
         found = (await client.get("/v1/calls", params={"state": "live"})).json()

@@ -17,6 +17,7 @@ from streaming.events import Partial, Word
 from tests.access_rigs import Keyed, keyed
 from tests.conftest import Recording, running_server
 from tests.telephone_rigs import (
+    END_SECONDS_MAX,
     begun,
     carrier,
     chunks,
@@ -30,8 +31,6 @@ from tests.telephone_rigs import (
 from tests.wire import PATIENCE, Client, raw, soon, streams
 
 __all__ = ["keyed"]
-
-END_SECONDS_MAX = 2.0  # from the end of a call to its last final
 
 
 async def none_open(url: str) -> bool:

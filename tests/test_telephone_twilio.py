@@ -10,13 +10,13 @@ from tests.conftest import Recording, running_server
 from tests.job_rigs import listening
 from tests.telephone_rigs import (
     CHUNK,
-    END_SECONDS_MAX,
     TELNYX,
     all_freed,
     begun,
     carrier,
     chunks,
     ended,
+    ended_in_time,
     mulaw,
     new_id,
     reading,
@@ -165,17 +165,8 @@ async def test_however_a_call_ends_its_last_final_comes(
         await twilio.begin(call)
         await twilio.play(chunks(audio))
         began = time.monotonic()
-        match end:
-            case "stop":
-                await twilio.say(stop(call))
-            case "close":
-                await twilio.socket.close()
-            case "reset":
-                twilio.reset()
-        await ended(reader)
-        assert time.monotonic() - began < END_SECONDS_MAX
-    assert reader.text() == speech[0].text
-    assert reader.finals()[-1]["reason"] == "stop"
+        await twilio.end(end, stop(call))
+        await ended_in_time(reader, began, speech[0].text)
     await all_freed(server_url)
 
 
@@ -199,11 +190,9 @@ async def test_a_call_on_a_bad_line_is_whole_and_accounted_for(speech: list[Reco
             await twilio.play(twice)
             began = time.monotonic()
             twilio.reset()
-            await ended(reader)
-            assert time.monotonic() - began < END_SECONDS_MAX
+            await ended_in_time(reader, began, speech[0].text)
         await all_freed(server.url)
         await asyncio.to_thread(listener.wait, 1)
-    assert reader.text() == speech[0].text
     _, _, told = listener.posted[0]
     faults = told["faults"]
     assert faults["missing"] == len(LOST) * CHUNK
