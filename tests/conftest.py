@@ -11,7 +11,7 @@ import tempfile
 import time
 import wave
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,16 +143,24 @@ def start_server(*arguments: str, port: int | None = None, module: str = "server
         env=environment,
     )
     url = f"http://127.0.0.1:{port}"
+    try:
+        until_answered(url + "/readyz", process)
+    except AssertionError:
+        process.kill()
+        raise
+    return Server(url, process, jobs)
+
+
+def until_answered(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Until the process's server says 200 there. Before it listens nobody can tell."""
     deadline = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the server ended with {process.returncode}"
-        try:
-            if httpx.get(url + "/readyz", timeout=5).status_code == 200:
-                return Server(url, process, jobs)
-        except httpx.TransportError:
-            time.sleep(0.1)
-    process.kill()
-    raise AssertionError(f"the server was not ready after {START_SECONDS_MAX} s")
+        with suppress(httpx.TransportError):
+            if httpx.get(url, timeout=5).status_code == 200:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"{url} was not answered after {START_SECONDS_MAX} s")
 
 
 def stop_server(server: Server) -> None:

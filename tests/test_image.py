@@ -16,8 +16,8 @@ from websockets.sync.client import connect
 
 from batch.models import read_traits, resolve
 from batch.options import ModelOptions
-from tests.conftest import NANO, ROOT, free_port
-from tests.transcriber_rigs import HELLO, document, environment, text, until_answered
+from tests.conftest import NANO, ROOT, free_port, until_answered
+from tests.transcriber_rigs import HELLO, document, environment, text
 
 BIN = Path(sys.executable).parent
 DOCKER = ROOT / "docker"

@@ -20,9 +20,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import NANO, ROOT, free_port
+from tests.conftest import NANO, ROOT, free_port, until_answered
 from tests.speechmatics_live import RAW, transcribed
-from tests.transcriber_rigs import HELLO, document, long_speech, text, until_answered, wav
+from tests.transcriber_rigs import HELLO, document, long_speech, text, wav
 
 USER = "54321"
 JOB = json.dumps({"type": "transcription", "transcription_config": {"language": "en"}})
@@ -91,8 +91,7 @@ def confined(
     variables: str = "",
 ) -> subprocess.CompletedProcess[bytes]:
     """`work`: where the tmpfs is; `size`: its own."""
-    made = not Path(work).exists()
-    try:
+    with mounted_at(work):
         return subprocess.run(
             command_of(tree, work, "transcriber", *arguments),
             input=audio,
@@ -101,6 +100,14 @@ def confined(
             check=False,
             env=environment_of(work, size, variables),
         )
+
+
+@contextmanager
+def mounted_at(work: str) -> Iterator[None]:
+    """The folder, which a mount needs, is left only where it was before."""
+    made = not Path(work).exists()
+    try:
+        yield
     finally:
         if made and Path(work).exists():
             Path(work).rmdir()
@@ -127,23 +134,21 @@ def environment_of(work: str, size: str, variables: str) -> dict[str, str]:
 def serving(tree: Path, *arguments: str, variables: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A command that goes on until it is told to stop, with a tmpfs for its home."""
     work = "/home/smuser"
-    made = not Path(work).exists()
-    process = subprocess.Popen(
-        command_of(tree, work, *arguments),
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        env=environment_of(work, "100m", f"HOME={work} {variables}"),
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
-        if made and Path(work).exists():
-            Path(work).rmdir()
+    with mounted_at(work):
+        process = subprocess.Popen(
+            command_of(tree, work, *arguments),
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env=environment_of(work, "100m", f"HOME={work} {variables}"),
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            assert process.stderr is not None
+            process.stderr.close()
 
 
 def stopped(process: "subprocess.Popen[bytes]") -> bytes:

@@ -5,14 +5,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 import wave
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import numpy.typing as npt
 
@@ -37,18 +34,6 @@ def transcriber(
         return subprocess.run(command, input=audio, capture_output=True, timeout=110, **options)
     with audio.open("rb") as file:
         return subprocess.run(command, stdin=file, capture_output=True, timeout=110, **options)
-
-
-def until_answered(url: str, process: "subprocess.Popen[bytes]", seconds_max: float = 90) -> None:
-    """Until the process's server says 200 there."""
-    deadline = time.monotonic() + seconds_max
-    while time.monotonic() < deadline:
-        assert process.poll() is None, f"the process ended before {url} answered"
-        with suppress(httpx.TransportError):
-            if httpx.get(url, timeout=5).status_code == 200:
-                return
-        time.sleep(0.1)
-    raise AssertionError(f"{url} does not answer")
 
 
 def document(ran: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
