@@ -1,13 +1,7 @@
 """Pages of other sites: those that are configured may use REST, in a real browser as well."""
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +10,7 @@ from playwright.async_api import async_playwright
 from tests.access_rigs import WRONG, Keyed, started_with_keys
 from tests.browser import CHROMIUM, QUIET, chromium
 from tests.conftest import Server
+from tests.file_site import site
 from tests.test_transcriber_worker import running
 from tests.transcriber_rigs import HELLO
 
@@ -38,25 +33,6 @@ ROUTES = (
     ("POST", "/v2/upload"),
     ("POST", "/v1/tokens"),
 )
-
-
-class Silent(SimpleHTTPRequestHandler):
-    def log_message(self, *told: Any) -> None:
-        """Nothing."""
-
-
-@contextmanager
-def site(folder: Path) -> Iterator[str]:
-    """An origin of its own, from which the folder's pages come."""
-    served = ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(folder)))
-    thread = threading.Thread(target=served.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{served.server_port}"
-    finally:
-        served.shutdown()
-        thread.join()
-        served.server_close()
 
 
 @pytest.fixture(scope="module")

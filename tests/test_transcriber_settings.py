@@ -1,15 +1,11 @@
 """What a job config may ask of the batch container: real processes on the small model."""
 
 import codecs
-import http.server
 import os
 import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +18,7 @@ from server.speechmatics import audio
 from server.speechmatics.config import FetchData
 from server.speechmatics.options import TranscriberOptions
 from tests.conftest import ROOT, SPEECH
+from tests.file_site import Silent, site
 from tests.transcriber_rigs import (
     HELLO,
     config,
@@ -49,35 +46,20 @@ def test_a_named_file_that_is_not_there(tmp_path: Path) -> None:
     assert b"unable to fetch audio: there is no file" in ran.stderr
 
 
-class Audio(http.server.SimpleHTTPRequestHandler):
+class Audio(Silent):
     """Sends files to those with the right header."""
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - http.server's
         if self.headers.get("X-Key") != "secret":
             self.send_error(403)
             return
         super().do_GET()
 
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-
-@contextmanager
-def served(tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    handler = partial(Audio, directory=str(SPEECH))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        scheme = "https" if tls else "http"
-        yield f"{scheme}://127.0.0.1:{server.server_port}/hello.wav"
-        server.shutdown()
-
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with served() as address:
-        yield address
+    with site(SPEECH, Audio) as origin:
+        yield f"{origin}/hello.wav"
 
 
 def test_audio_may_be_fetched(tmp_path: Path, address: str) -> None:
@@ -94,8 +76,8 @@ def test_audio_may_be_fetched_with_tls(tmp_path: Path) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
     private = {"STENTOR_FETCH__ALLOW_PRIVATE": "true"}
-    with served(tls) as address:
-        fetch = {"url": address, "auth_headers": ["X-Key: secret"]}
+    with site(SPEECH, Audio, tls) as origin:
+        fetch = {"url": f"{origin}/hello.wav", "auth_headers": ["X-Key: secret"]}
         job = config(tmp_path / "job.json", fetch_data=fetch)
         trusted = str(tmp_path / "ca.pem")
         ran = transcriber("--job-config", job, audio=b"", **private, SSL_CERT_FILE=trusted)

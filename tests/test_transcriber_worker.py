@@ -1,16 +1,13 @@
 """The container's long-lived worker: a real process on a real port."""
 
 import asyncio
-import http.server
 import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,8 @@ from server.speechmatics import worker_jobs
 from server.speechmatics.config import plain
 from server.speechmatics.render import Rendering
 from server.speechmatics.worker_jobs import WorkerJob, WorkerJobs
-from tests.conftest import ROOT, SPEECH, free_port
+from tests.conftest import ROOT, SPEECH, free_port, until_answered
+from tests.file_site import site
 from tests.transcriber_rigs import HELLO, environment, long_speech, text, wav
 
 CONFIG = {"type": "transcription", "transcription_config": {"language": "en"}}
@@ -37,23 +35,11 @@ def running(*arguments: str, **variables: str) -> Iterator[httpx.Client]:
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            _until_live(client, process)
+            until_answered(f"{client.base_url}/live", process)
             yield client
     finally:
         process.terminate()
         assert process.wait(timeout=30) in (0, -signal.SIGTERM)
-
-
-def _until_live(client: httpx.Client, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert process.poll() is None
-        try:
-            if client.get("/live").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise AssertionError("the worker does not answer")
 
 
 @pytest.fixture(scope="module")
@@ -189,18 +175,11 @@ def test_audio_that_cannot_be_fetched_rejects_the_job(worker: httpx.Client) -> N
 
 
 def test_what_is_fetched_may_be_no_larger_than_what_is_sent() -> None:
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(SPEECH))
     bounds = {"STENTOR_FETCH__ALLOW_PRIVATE": "true", "STENTOR_TRANSCRIBER__BYTES_MAX": "1000"}
-    with (
-        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as files,
-        running(**bounds) as client,
-    ):
-        threading.Thread(target=files.serve_forever, daemon=True).start()
-        fetch = {"url": f"http://127.0.0.1:{files.server_port}/hello.wav"}
-        config = json.dumps({**CONFIG, "fetch_data": fetch})
+    with site(SPEECH) as origin, running(**bounds) as client:
+        config = json.dumps({**CONFIG, "fetch_data": {"url": f"{origin}/hello.wav"}})
         answer = client.post("/v2/jobs", files={"config": (None, config)})
         told = ended(client, answer.json()["id"])
-        files.shutdown()
     assert told["status"] == "rejected"
     assert "larger than 1000 bytes" in told["errors"][0]["message"]
 
