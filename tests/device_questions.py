@@ -1,4 +1,4 @@
-"""What tests ask of a device in a process of its own, where this is imported by name."""
+"""What tests ask of a device, here or in a process of its own, where this is imported by name."""
 
 import os
 from typing import Any

@@ -141,7 +141,6 @@ def test_nobody_is_senior_where_nobody_would_gain_by_it() -> None:
     pace.ran(0.010, 1)
     assert speak(pace, 3, 0.0) == 0.064
     assert not pace.paces(0.0).seniors
-    pace.ran(0.100, 1)
     for _ in range(200):
         pace.ran(0.100, 1)
     speak(pace, 7, 0.0)

@@ -1,7 +1,6 @@
 """What a GPU may do wrong, injected on a CPU: captures that fail, memory that is full, a device
 that is gone."""
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import closing
@@ -13,8 +12,8 @@ import torch
 
 from batch.backends.base import Task
 from batch.backends.torch_encoder import BATCHES
-from batch.backends.torch_graphs import Fetched, Graphs, Staging, held
-from batch.backends.torch_runner import TYPICAL, Runner
+from batch.backends.torch_graphs import Graphs, Staging, held
+from batch.backends.torch_runner import TYPICAL
 from batch.backends.torch_steps import (
     READ_TOKENS_MAX,
     READ_USUALLY,
@@ -32,8 +31,9 @@ from streaming.errors import EngineFailed
 from streaming.events import Decode, Kind
 from streaming.options import AudioFormat
 from tests.conftest import UNREFUSING, Recording, torch_nano
+from tests.device_questions import lose
 from tests.test_engine import ENGLISH
-from tests.test_torch_runner import SECONDS_MAX, said, task
+from tests.test_torch_runner import SECONDS_MAX, runner, said, task
 
 CPU = torch.device("cpu")
 FULL = "CUDA out of memory. Tried to allocate 20.00 MiB."
@@ -43,12 +43,6 @@ FULL = "CUDA out of memory. Tried to allocate 20.00 MiB."
 def own() -> Iterator[TorchWhisperBackend]:
     with closing(torch_nano(apart=False)) as backend:
         yield backend
-
-
-def runner(backend: TorchWhisperBackend) -> Runner:
-    (found,) = backend.replicas
-    assert isinstance(found, Runner)
-    return found
 
 
 # ---- graphs
@@ -76,6 +70,12 @@ class Tape:
 
     def replay(self) -> None:
         """Nothing: what was recorded is there."""
+
+
+def names(graphs: Graphs, kind: str) -> set[tuple[Any, ...]]:
+    """Of captured work of that kind: positions of the cache, rows, and tokens or places."""
+    captured = [name for name in graphs.captured if isinstance(name, tuple)]
+    return {name[1:] for name in captured if name[0] == kind}
 
 
 def graphs(tape: Tape) -> Graphs:
@@ -122,17 +122,16 @@ def test_common_sizes_are_captured_and_steps_first(own: TorchWhisperBackend) -> 
     tape = Tape()
     steps.graphs = graphs(tape)
     steps.capture_writing()
-    writes = list(steps.graphs.captured)
-    assert {name[0] for name in writes} == {"write"}  # type: ignore[index]
-    assert {name[3] for name in writes} == set(TEXTS)  # type: ignore[index]
-    assert {name[2] for name in writes} == {4, steps.cache.slots}  # type: ignore[index]
+    writes = names(steps.graphs, "write")
+    assert len(writes) == len(steps.graphs.captured)
+    assert {texts for _, _, texts in writes} == set(TEXTS)
+    assert {rows for _, rows, _ in writes} == {4, steps.cache.slots}
     steps.capture_reading()
     sizes = {(rows, n) for rows in ROWS for n in TOKENS if n <= READ_USUALLY}
     common = {size for size in sizes if size[0] * size[1] <= READ_TOKENS_MAX}
     assert {(4, 128), (16, 128), (64, 32)} < common
     for kind in ("read", "watch"):
-        names = [name for name in steps.graphs.captured if name[0] == kind]  # type: ignore[index]
-        assert {name[2:] for name in names} == common  # type: ignore[index]
+        assert {(rows, n) for _, rows, n in names(steps.graphs, kind)} == common
 
 
 def test_cudnns_attention_is_not_asked(own: TorchWhisperBackend) -> None:
@@ -283,18 +282,10 @@ def test_tokens_are_drawn_as_often_as_they_are_likely(own: TorchWhisperBackend) 
 # ---- a device that is gone
 
 
-def gone(runner: Runner, patch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> Fetched:
-        raise RuntimeError("CUDA error: an illegal memory access was encountered")
-
-    patch.setattr(runner.encoder, "start", broken)
-    patch.setattr(runner, "_works", lambda: False)
-
-
 def test_a_device_that_is_gone_answers_everybody_at_once(
-    own: TorchWhisperBackend, speech: list[Recording], monkeypatch: pytest.MonkeyPatch
+    own: TorchWhisperBackend, speech: list[Recording]
 ) -> None:
-    gone(runner(own), monkeypatch)
+    lose(runner(own))
     wait(own.start([task(r) for r in speech]), SECONDS_MAX)
     assert own.is_lost
     with pytest.raises(EngineFailed, match="does not work any more"):
@@ -304,16 +295,12 @@ def test_a_device_that_is_gone_answers_everybody_at_once(
 
 
 async def test_streams_are_told_of_it_and_so_are_probes(
-    own: TorchWhisperBackend,
-    speech: list[Recording],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    own: TorchWhisperBackend, speech: list[Recording]
 ) -> None:
-    caplog.set_level(logging.CRITICAL)
     async with Engine(own, UNREFUSING) as engine:
         stream = engine.open(AudioFormat(), ENGLISH)
         assert not engine.is_lost
-        gone(runner(own), monkeypatch)
+        lose(runner(own))
         stream.feed(speech[0].pcm)
         with pytest.raises(EngineFailed, match="the model does not answer"):
             async for _ in stream:
@@ -323,12 +310,12 @@ async def test_streams_are_told_of_it_and_so_are_probes(
 
 
 def test_another_device_goes_on_with_what_is_asked_afterwards(
-    own: TorchWhisperBackend, speech: list[Recording], monkeypatch: pytest.MonkeyPatch
+    own: TorchWhisperBackend, speech: list[Recording]
 ) -> None:
     lost = runner(own)
     other = torch_nano(apart=False).replicas[0]
     own.replicas.append(other)
-    gone(lost, monkeypatch)
+    lose(lost)
     wait(own.start([task(speech[0])]), SECONDS_MAX)
     assert lost.is_lost
     assert not own.is_lost
