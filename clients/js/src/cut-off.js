@@ -17,9 +17,9 @@ export class CutOff {
 
   keep(event) {
     this.#isOfSession = true;
-    // Than what another session could hear of it.
-    const isShorter = ({ channel, end }) => channel === event.channel && end > event.end;
-    if (event.type === "final" && this.#events.some(isShorter)) return;
+    // Another session, cut off as well, may have heard less of it.
+    const isLonger = (kept) => kept.channel === event.channel && kept.end > event.end;
+    if (event.type === "final" && this.#events.some(isLonger)) return;
     this.cover(event);
     this.#events.push(event);
   }

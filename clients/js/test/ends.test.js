@@ -23,6 +23,9 @@ async function until(condition) {
   assert.ok(condition());
 }
 
+const final = (text, end, seq, reason = "silence") =>
+  ({ type: "final", utterance: 1, channel: 0, start: 0.3, end, text, reason, seq });
+
 /** Answers every `start`, with another session each time. */
 function obliging() {
   let count = 0;
@@ -31,12 +34,24 @@ function obliging() {
   });
 }
 
+/** The connection is lost, and there is another one. */
+async function followed(wire, stream) {
+  const count = wire.sockets.length;
+  wire.last.close();
+  await until(() => wire.sockets.length > count && stream.state === "open");
+}
+
+/** No connection is made any more. */
+function gone(wire) {
+  const onopen = { set() {}, get: () => function () { this.close(); } };
+  Object.defineProperty(wire.WebSocket.prototype, "onopen", onopen);
+  wire.last.close();
+}
+
 /** A server that has forgotten the session, and another. */
 async function startedAnew(wire, stream) {
   wire.last.tell(fatal("unknown_session"));
-  wire.last.close();
-  const count = wire.sockets.length;
-  await until(() => wire.sockets.length > count && stream.state === "open");
+  await followed(wire, stream);
 }
 
 /** Two seconds are spoken when the server is told to stop, in an utterance that began after one. */
@@ -58,11 +73,16 @@ async function goingAway(wire) {
   return heard;
 }
 
+/** The same, and another session has begun. */
+async function cutOffAndFollowed(wire) {
+  const heard = await goingAway(wire);
+  await followed(wire, heard.stream);
+  return heard;
+}
+
 test("what was cut off is said whole by the next session", async () => {
   const wire = obliging();
-  const { stream, of } = await goingAway(wire);
-  wire.last.close();
-  await until(() => wire.sockets.length === 2 && stream.state === "open");
+  const { stream, of } = await cutOffAndFollowed(wire);
   assert.deepEqual([of("final"), of("marker"), of("error"), of("done")], [[], [], [], []]);
   assert.deepEqual(of("restarted"), [{ type: "restarted", at: 0.7, lost_seconds: 0 }]);
   const sent = wire.last.said.map(({ type, audio, id }) => id ?? audio?.byteLength ?? type);
@@ -80,21 +100,9 @@ test("what was cut off is told where no other session begins", async () => {
   assert.deepEqual(of("restarted"), []);
 });
 
-const final = (text, end, seq, reason = "silence") =>
-  ({ type: "final", utterance: 1, channel: 0, start: 0.3, end, text, reason, seq });
-
-/** No connection is made any more. */
-function gone(wire) {
-  const onopen = { set() {}, get: () => function () { this.close(); } };
-  Object.defineProperty(wire.WebSocket.prototype, "onopen", onopen);
-  wire.last.close();
-}
-
 test("what was cut off is told where the session that would say it dies as well", async () => {
   const wire = obliging();
-  const { stream, of, told } = await goingAway(wire);
-  wire.last.close();
-  await until(() => wire.sockets.length === 2 && stream.state === "open");
+  const { of, told } = await cutOffAndFollowed(wire);
   gone(wire);
   await until(() => of("closed").length);
   assert.deepEqual(told.slice(-4).map(({ type }) => type), ["final", "marker", "state", "closed"]);
@@ -103,9 +111,7 @@ test("what was cut off is told where the session that would say it dies as well"
 
 test("what was cut off is not told again once another session has said it", async () => {
   const wire = obliging();
-  const { stream, of } = await goingAway(wire);
-  wire.last.close();
-  await until(() => wire.sockets.length === 2 && stream.state === "open");
+  const { stream, of } = await cutOffAndFollowed(wire);
   wire.last.tell(final("My phone number", 1.2, 1), { type: "marker", id: "here", at: 1.3, seq: 2 });
   gone(wire);
   await until(() => of("closed").length);
@@ -115,9 +121,7 @@ test("what was cut off is not told again once another session has said it", asyn
 
 test("what is cut off twice is told once, with all that was heard of it", async () => {
   const wire = obliging();
-  const { stream, of } = await goingAway(wire);
-  wire.last.close();
-  await until(() => wire.sockets.length === 2 && stream.state === "open");
+  const { stream, of } = await cutOffAndFollowed(wire);
   const marker = { type: "marker", id: "here", at: 0.6, seq: 2 };
   wire.last.tell(final("My", 0.6, 1, "cut_off"), marker, fatal("going_away"), { ...done, seq: 3 });
   gone(wire);
@@ -128,9 +132,7 @@ test("what is cut off twice is told once, with all that was heard of it", async 
 
 test("what was cut off is not told where another session has heard it all and no word", async () => {
   const wire = obliging();
-  const { stream, of } = await goingAway(wire);
-  wire.last.close();
-  await until(() => wire.sockets.length === 2 && stream.state === "open");
+  const { stream, of } = await cutOffAndFollowed(wire);
   stream.stop();
   wire.last.tell({ type: "marker", id: "here", at: 1.3, seq: 1 }, { ...done, seq: 2 });
   wire.last.close(1000);
@@ -165,8 +167,7 @@ test("a session that is as long as may be is followed by another while somebody 
   await until(() => stream.state === "open");
   stream.audio(SECOND);
   wire.last.tell(fatal("timed_out"), { ...done, seq: 1 });
-  wire.last.close();
-  await until(() => wire.sockets.length === 2 && stream.state === "open");
+  await followed(wire, stream);
   assert.deepEqual(of("error"), []);
   stream.close();
 });

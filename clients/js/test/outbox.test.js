@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Outbox } from "../src/outbox.js";
+import { Start } from "../src/start.js";
 
 const frame = (samples, value) => new Int16Array(samples).fill(value).buffer;
-const mono = { encoding: "pcm_s16le", channels: 1, sampleBytes: 2 };
+const mono = new Start({});
 const values = (letters) => letters.flatMap(({ audio }) => [...new Int16Array(audio)]);
 
 /** Frames of two samples: 1 1, 2 2, 3 3, … */
@@ -71,11 +72,12 @@ test("a marker that was answered is not asked again", () => {
 });
 
 test("half a sample is refused", () => {
-  assert.throws(() => new Outbox({ ...mono, channels: 2, sampleBytes: 4 }).audio(new ArrayBuffer(6)), /whole samples of 4 bytes, got 6/);
+  const outbox = new Outbox(new Start({ channels: 2 }));
+  assert.throws(() => outbox.audio(new ArrayBuffer(6)), /whole samples of 4 bytes, got 6/);
 });
 
 test("a channel is silent in another session where it has been answered", () => {
-  const outbox = new Outbox({ encoding: "mulaw", channels: 2, sampleBytes: 2 });
+  const outbox = new Outbox(new Start({ encoding: "mulaw", channels: 2 }));
   outbox.audio(new Uint8Array([1, 2, 1, 2]));
   outbox.audio(new Uint8Array([3, 4, 3, 4]));
   outbox.take(2);

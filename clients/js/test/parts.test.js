@@ -4,6 +4,7 @@ import { setImmediate as turn } from "node:timers/promises";
 
 import { Outbox } from "../src/outbox.js";
 import { Patience } from "../src/patience.js";
+import { Start } from "../src/start.js";
 import { Timeline } from "../src/timeline.js";
 import { inTime } from "../src/token.js";
 
@@ -43,7 +44,7 @@ test("times and utterances are counted on from session to session", () => {
 });
 
 test("audio is kept as it was, whatever its owner does with it", () => {
-  const outbox = new Outbox({ encoding: "pcm_s16le", channels: 1, sampleBytes: 2 });
+  const outbox = new Outbox(new Start({}));
   const samples = new Int16Array([1, 2]);
   outbox.audio(samples.buffer);
   outbox.audio(samples.subarray(1));
@@ -56,7 +57,8 @@ test("audio is kept as it was, whatever its owner does with it", () => {
 
 test("what is no audio is refused", () => {
   for (const wrong of ["text", [1, 2], undefined]) {
-    assert.throws(() => new Outbox({ encoding: "pcm_s16le", channels: 1, sampleBytes: 2 }).audio(wrong), /must be an ArrayBuffer or a typed array/);
+    const outbox = new Outbox(new Start({}));
+    assert.throws(() => outbox.audio(wrong), /must be an ArrayBuffer or a typed array/);
   }
 });
 
