@@ -6,7 +6,6 @@ python ask.py HOST:PORT KEY AUDIO
 import json
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -22,7 +21,7 @@ def until_ready(place: str) -> None:
             with urllib.request.urlopen(f"http://{place}/ready", timeout=5) as answer:
                 sys.stdout.write(f"/ready: {answer.read().decode()}\n")
                 return
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:  # it does not listen yet, or is not ready: nobody tells when it is
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
@@ -31,17 +30,16 @@ def until_ready(place: str) -> None:
 def live(place: str, key: str, audio: bytes) -> str:
     """The transcript of a file that is sent at once."""
     headers = {"authorization": f"Bearer {key}"}
-    config = {"language": "en"}
     start = {
         "message": "StartRecognition",
         "audio_format": {"type": "file"},
-        "transcription_config": config,
+        "transcription_config": {"language": "en"},
     }
     told = ""
     with connect(f"ws://{place}/v2", additional_headers=headers) as socket:
         socket.send(json.dumps(start))
         while json.loads(socket.recv(SECONDS_MAX))["message"] != "RecognitionStarted":
-            continue
+            pass
         socket.send(audio)
         socket.send(json.dumps({"message": "EndOfStream", "last_seq_no": 1}))
         while (said := json.loads(socket.recv(SECONDS_MAX)))["message"] != "EndOfTranscript":

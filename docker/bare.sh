@@ -9,7 +9,10 @@
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 place=$(mktemp -d /var/tmp/stentor-image.XXXXXX)
-trap 'rm -rf "$place"' EXIT
+home=/home/smuser # a tmpfs is mounted there, for which there has to be a folder
+[ -d "$home" ] || made=$home
+mkdir -p "$home"
+trap 'rm -rf "$place"; [ -z "${made:-}" ] || rmdir "$home"' EXIT
 trap 'exit 1' INT TERM
 
 mkdir "$place/src" "$place/model"
@@ -28,7 +31,6 @@ chmod -R a+rX "$place"
 base=$("$place/stentor/bin/python" -c 'import sys; print(sys.base_prefix)')
 BASE=$base PLACE=$place unshare --mount sh -eu <<'CONFINED'
 mount --make-rprivate /
-mkdir -p /home/smuser
 mount -t tmpfs -o mode=1777 tmpfs /home/smuser
 case "$BASE" in # nobody may look into it
   /root/*)
