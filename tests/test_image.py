@@ -21,8 +21,6 @@ from tests.transcriber_rigs import HELLO, document, environment, text
 
 BIN = Path(sys.executable).parent
 DOCKER = ROOT / "docker"
-
-
 PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
 KEY = "sk-of-the-tests-0123456789abcdef"
 
