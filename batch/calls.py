@@ -60,21 +60,25 @@ class Calls:
 
     def __init__(self, backend: Backend, threads: Executor, observer: Observer) -> None:
         self.backend, self.threads, self.observer = backend, threads, observer
-        self.joins = isinstance(backend, Joining)
+        self.joining = backend if isinstance(backend, Joining) else None
         self.arrivals = Arrivals()
+
+    @property
+    def joins(self) -> bool:
+        """Whether requests join what is being decoded."""
+        return self.joining is not None
 
     @property
     def are_lost(self) -> bool:
         """Whether the model will never answer again. For any thread."""
-        return isinstance(self.backend, Joining) and self.backend.is_lost
+        return self.joining is not None and self.joining.is_lost
 
     async def answers(self, tasks: Sequence[Task]) -> AsyncIterator[Answers]:
         """Answers as they come: all at once, or one by one where the model works like that."""
-        backend = self.backend
-        if not isinstance(backend, Joining):
+        if self.joining is None:
             yield await self._together(tasks)
             return
-        waiting = dict(zip(backend.start(tasks), tasks, strict=True))
+        waiting = dict(zip(self.joining.start(tasks), tasks, strict=True))
         arrived = self.arrivals.of(waiting)
         while waiting:
             answers: Answers = []

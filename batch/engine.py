@@ -40,8 +40,7 @@ class Engine:
     def __init__(
         self, backend: Backend, options: EngineOptions, observer: Observer | None = None
     ) -> None:
-        self.backend = backend
-        self.options = options
+        self.backend, self.options = backend, options
         self.observer = observer or Unobserved()
         self.vad = Vad()
         self.scheduler = Scheduler(backend.joins, backend.batch_max, options.file_age_seconds_max)
@@ -59,7 +58,7 @@ class Engine:
         self.disk = Disk(options.spools_bytes_max)
         self.is_ready = False
         self.is_closing = False
-        self.is_failed = False
+        self.is_broken = False  # one of them has ended
         self.running = Underway(backend.lanes, options.call_seconds_max)
         self.tasks: set[asyncio.Task[None]] = set()
         self.work_came = asyncio.Event()
@@ -97,20 +96,24 @@ class Engine:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.critical("%s ended", task.get_name(), exc_info=error)
-            self.is_ready, self.is_failed = False, True
+            self.is_ready, self.is_broken = False, True
             for stream in list(self.streams):
                 stream.kill(EngineFailed("the engine has failed"))
 
     @property
+    def is_failed(self) -> bool:
+        """Whether it will answer nothing more, until it is made anew. For any thread."""
+        return self.is_broken or self.calls.are_lost
+
+    @property
     def is_stalled(self) -> bool:
-        """Whether the model has not answered for so long that something must be wrong. For any
-        thread."""
+        """Whether the model takes so long that something must be wrong. For any thread."""
         return self.running.is_stalled
 
     @property
     def is_lost(self) -> bool:
         """Whether what it was given will not come to an end. For any thread."""
-        return self.is_failed or self.running.is_lost or self.calls.are_lost
+        return self.is_failed or self.running.is_lost
 
     async def finish(self, seconds_max: float) -> None:
         """Refuse new streams, end the live ones, and give them and the files time to finish."""
@@ -187,10 +190,8 @@ class Engine:
             self.observer.refused(lane)
             raise Overloaded("the model does not answer")
         count, waiting = self.count(lane), len(self.scheduler.finals)
-        is_full = (
-            self.streams_left == 0 if lane == "live" else count >= self.options.files_max
-        ) or waiting >= self.options.finals_max
-        if not is_full:
+        is_full = self.streams_left == 0 if lane == "live" else count >= self.options.files_max
+        if not is_full and waiting < self.options.finals_max:
             return
         self.observer.refused(lane)
         what = "streams" if lane == "live" else "files"
@@ -264,16 +265,15 @@ class Engine:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             for stream in [s for s in self.streams if self._is_forsaken(s)]:
-                logger.error(
-                    "stream %d: the model does not answer", stream.sessions[0].terms.stream
-                )
+                number = stream.sessions[0].terms.stream
+                logger.error("stream %d: the model does not answer", number)
                 stream.kill(EngineFailed("the model does not answer"))
 
     def _is_forsaken(self, stream: Stream) -> bool:
-        if self.calls.are_lost or not self.is_stalled:
-            return self.calls.are_lost
+        if self.calls.are_lost:
+            return True
         numbers = [session.terms.stream for session in stream.sessions]
-        return self.running.forsakes(numbers, is_live=stream.lane == "live")
+        return self.is_stalled and self.running.forsakes(numbers, is_live=stream.lane == "live")
 
     # ---- the VAD's loop
 
@@ -319,8 +319,8 @@ class Engine:
             if self.backend.info.device == "cpu":
                 self.cadence.front = self.capacity.front_share
             self.scheduler.paces = self.cadence.paces(now)
-            shared, joins = self.backend.cost.shared, self.calls.joins
-            self.scheduler.soon = self.cadence.soon(shared, joins=joins)
+            shared = self.backend.cost.shared
+            self.scheduler.soon = self.cadence.soon(shared, joins=self.calls.joins)
             self.scheduler.share = self.cadence.share()
             while len(self.running) < self.backend.lanes:
                 free = self.backend.lanes - len(self.running)

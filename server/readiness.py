@@ -15,7 +15,7 @@ class StatusJson(TypedDict):
 def problems(engine: Engine) -> list[str]:
     """Nothing when it is ready."""
     found = {
-        "the engine has failed": engine.is_failed or engine.calls.are_lost,
+        "the engine has failed": engine.is_failed,
         "starting": not (engine.is_ready or engine.is_closing or engine.is_failed),
         "shutting down": engine.is_closing,
         "the model does not answer": engine.is_stalled,

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from httpx import ASGITransport, AsyncClient
+from starlette.applications import Starlette
 
 from batch.backends.base import Task
 from batch.backends.torch_encoder import BATCHES
@@ -27,6 +29,7 @@ from batch.backends.torch_steps import (
 from batch.backends.torch_whisper import TorchWhisperBackend
 from batch.engine import Engine
 from batch.hindrance import hindrance
+from server.speechmatics import probes
 from streaming.errors import EngineFailed
 from streaming.events import Decode, Kind
 from streaming.options import AudioFormat
@@ -307,6 +310,10 @@ async def test_streams_are_told_of_it_and_so_are_probes(
                 pass
         assert engine.is_lost
         assert "must be started anew" in hindrance(engine)
+        app = ASGITransport(Starlette(routes=probes.routes(engine, ())))
+        async with AsyncClient(transport=app, base_url="http://probed") as client:
+            assert (await client.get("/live")).status_code == 503
+            assert (await client.get("/ready")).status_code == 503
 
 
 def test_another_device_goes_on_with_what_is_asked_afterwards(
