@@ -117,8 +117,12 @@ class Session:
     def _finish(self, reason: Reason, at: int) -> None:
         if self.open is not None:
             self._end(at, reason)
-        elif self.segmenter.paused:
+            return
+        if self.segmenter.paused:
             self._end_turn()
+        # What is too short to be speech yet would keep the answers waiting, maybe for ever. Should
+        # it go on, it is the next utterance's, which begins a little before it.
+        self.segmenter.end()
 
     def _control(self, control: Callable[[int], None]) -> None:
         self.controls.append((self.buffer.end, control))

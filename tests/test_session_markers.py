@@ -2,7 +2,7 @@
 
 import pytest
 
-from streaming.events import Event, Final, Kind, Marked, Warned, join
+from streaming.events import HOP, Event, Final, Kind, Marked, Warned, join
 from tests.driven import Bench, spoken
 
 
@@ -55,3 +55,40 @@ def test_a_marker_waits_for_the_final_before_it_alone() -> None:
     bench.collect()
     assert len(bench.of(Warned)) == 1
     assert told(bench) == ["one", "x", "", "y"]
+
+
+def clicked() -> Bench:
+    """Half a second of silence, and what is too short to be speech."""
+    bench = Bench()
+    bench.hear(0.0, 16)
+    bench.hear(0.9, 1)
+    return bench
+
+
+def test_a_forced_end_after_a_click_needs_no_more_audio() -> None:
+    bench = clicked()
+    bench.session.finalize()
+    bench.session.mark("x")
+    bench.collect()
+    assert told(bench) == ["x"]
+
+
+def test_a_marker_after_a_click_comes_before_the_end() -> None:
+    bench = clicked()
+    bench.session.mark("x")
+    bench.session.close()
+    bench.collect()
+    assert told(bench) == ["x"]
+    assert bench.session.is_done
+
+
+def test_what_was_a_click_when_an_end_was_forced_may_begin_the_next_utterance() -> None:
+    bench = clicked()
+    at = bench.session.buffer.end
+    bench.session.finalize()
+    bench.hear(0.9, 32)
+    bench.session.finalize()
+    asked = bench.newest(Kind.FINAL)
+    assert asked.start < at - HOP
+    bench.answer(asked, "one")
+    assert told(bench) == ["one"]
