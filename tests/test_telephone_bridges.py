@@ -133,6 +133,17 @@ def test_what_the_call_itself_says_comes_first() -> None:
     assert started.options.language == "en"
 
 
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_where_it_says_nothing_the_address_does(nothing: Any) -> None:
+    media = MediaJson(handshake(language="de", webhook_url=URL))
+    (started,) = said(media, start("CA1", language=nothing, webhook_url=nothing))
+    assert media.call is not None
+    assert (started.options.language, media.call.webhook_url) == ("de", URL)
+    jambonz = JambonzSpeech(handshake(language="de"))
+    (started,) = said(jambonz, {"type": "start", "language": nothing})
+    assert (started.options.language, jambonz.language) == ("de", "de")
+
+
 @pytest.mark.parametrize("value", ["NaN", "1e400", '"\\ud800"', '"' + "a" * 16_000 + '"'])
 @pytest.mark.parametrize("kind", [MediaJson, Linear])
 def test_what_could_not_be_said_again_is_not_kept(kind: Any, value: str) -> None:

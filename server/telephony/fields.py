@@ -47,9 +47,10 @@ def sample_rate(said: Any, field: str) -> int:
     return rate
 
 
-def with_language(options: SessionOptions, said: Any) -> SessionOptions:
-    """`en`, `en-US` or `auto`. Whether the model knows it the engine says. Raises BadMessage."""
-    if not isinstance(said, str) or not said:
+def with_language(options: SessionOptions, said: str) -> SessionOptions:
+    """`en`, `en-US` or `auto`; empty leaves it. Whether the model knows it the engine says. Raises
+    BadMessage."""
+    if not said:
         return options
     code = said.replace("_", "-").partition("-")[0].lower()
     if not LANGUAGE.fullmatch(code):
@@ -57,10 +58,15 @@ def with_language(options: SessionOptions, said: Any) -> SessionOptions:
     return options.model_copy(update={"language": None if code == "auto" else code})
 
 
-def webhook_url(said: Mapping[str, Any]) -> str:
+def text(name: str, *given: Mapping[str, Any]) -> str:
+    """By the first of these that says it as text; empty where none does."""
+    said = (fields.get(name) for fields in given)
+    return next((value for value in said if isinstance(value, str) and value), "")
+
+
+def webhook_url(*given: Mapping[str, Any]) -> str:
     """Whether it may be posted to is seen to when the call is over."""
-    url = said.get("webhook_url")
-    return url if isinstance(url, str) else ""
+    return text("webhook_url", *given)
 
 
 def call_id(*given: Mapping[str, Any]) -> str:

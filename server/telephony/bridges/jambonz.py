@@ -11,9 +11,9 @@ from server.protocols.base import Audio, Command, Handshake, Message, Start, Sto
 from server.telephony.bridge import Call, Heard
 from server.telephony.fields import (
     call_id,
-    first,
     read,
     sample_rate,
+    text,
     webhook_url,
     with_language,
     wrong,
@@ -62,7 +62,7 @@ class JambonzSpeech:
         rate = sample_rate(fields.get("sampleRateHz", 8000), "sampleRateHz")
         audio = AudioFormat(encoding=ENCODINGS[encoding], sample_rate=rate)
         self.samples = Whole(audio)
-        self.language = str(first({**self.query, **fields}, ("language",), ""))
+        self.language = text("language", fields, self.query)
         url = webhook_url(self.query)
         self.call = Call(call_id(self.query), "jambonz", ("caller",), webhook_url=url)
         return Start(audio, self._asked(fields), is_spooled=True)

@@ -18,6 +18,7 @@ from server.telephony.fields import (
     first,
     metadata,
     sample_rate,
+    text,
     webhook_url,
     with_language,
     wrong,
@@ -77,10 +78,10 @@ class Linear:
         tracks = TRACKS["mixed" if bridge == "vonage" else mix]
         audio = AudioFormat(encoding=encoding, sample_rate=rate, channels=len(tracks))
         self.samples, self.pauses = Whole(audio), Pauses(audio)
-        url = webhook_url({**self.query, **said})
+        url = webhook_url(said, self.query)
         self.call = Call(call_id(self.query, said), bridge, tracks, metadata(said), url)
         self.has_text = self.query.get("text", "1" if bridge == "freeswitch" else "0") == "1"
-        language = first({**said, **self.query}, ("language",))
+        language = text("language", self.query, said)
         yield Start(audio, with_language(self.options, language), is_spooled=True)
         if self.has_text:
             yield Reply(json.dumps({"type": "call", "call": self.call.id}))

@@ -19,6 +19,7 @@ from server.telephony.fields import (
     metadata,
     read,
     sample_rate,
+    text,
     webhook_url,
     whole,
     with_language,
@@ -102,19 +103,19 @@ class MediaJson:
         self.audio = _format(start, self._tracks(start))
         custom = first(start, ("customParameters", "custom_parameters"))
         # Plivo has none of its own, and whoever cannot set them may have an address.
-        asked = {**self.query, **(custom if isinstance(custom, dict) else {})}
+        asked = (custom if isinstance(custom, dict) else {}), self.query
         self.call = Call(
             id=whole(start[key]),
             bridge=BRIDGES[key],
             tracks=self._tracks(start),
             metadata=metadata(_said(fields, start)),
-            webhook_url=webhook_url(asked),
+            webhook_url=webhook_url(*asked),
         )
         self.timeline = Timeline(self.audio.encoding, self.audio.sample_rate, self.mended)
         self.began = self.clock()
         self.tracks = [Placement(self.timeline) for _ in self.call.tracks]
         # Nobody may make a carrier wait: it would give the call's audio up.
-        options = with_language(self.options, asked.get("language"))
+        options = with_language(self.options, text("language", *asked))
         return Start(self.audio, options, is_spooled=True, is_apart=True)
 
     def _tracks(self, start: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from server.protocols import messages
 from server.protocols.base import Audio, Command, Handshake, Message, Reply, Start, Stop
 from server.telephony.bridge import Call, Heard
-from server.telephony.fields import call_id, read, sample_rate, webhook_url, with_language
+from server.telephony.fields import call_id, read, sample_rate, text, webhook_url, with_language
 from server.telephony.samples import Whole
 from streaming.errors import TranscriptionError
 from streaming.events import Done, Event, Partial, Word, join, seconds
@@ -55,7 +55,7 @@ class Vosk:
         self.has_words = bool(config.get("words", 1))
         url = webhook_url(self.query)
         self.call = Call(call_id(self.query), "vosk", ("caller",), webhook_url=url)
-        options = with_language(self.options, self.query.get("language"))
+        options = with_language(self.options, text("language", self.query))
         return Start(AudioFormat(sample_rate=rate), options, is_spooled=True)
 
     def _audio(self, data: bytes) -> Iterator[Command]:
