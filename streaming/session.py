@@ -362,11 +362,9 @@ class Session:
             self.is_done = True
             self.events.append(Done((self.finals.account(self.buffer.end),)))
         onset = self.segmenter.onset
-        needed = self.segmenter.position if onset is None else onset
+        needed = (self.segmenter.position if onset is None else onset) - self.preroll
         first = self.finals.ending[0] if self.finals.ending else self.open
-        if first is not None:
-            needed = min(needed, first.start + self.preroll)
-        self.buffer.forget(needed - self.preroll)
+        self.buffer.forget(needed if first is None else min(needed, first.start))
 
     def _tell_markers(self) -> None:
         answered = self._answered()

@@ -14,10 +14,9 @@ from batch.backends.torch_graphs import Fetched, Graphs, Staging, fitting, held,
 from batch.backends.torch_mel import LogMel
 from batch.backends.torch_network import Cache, Network
 from batch.backends.windows import FRAMES_FULL
-from streaming.audio import Pcm16
+from streaming.audio import FULL_SCALE, Pcm16
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)  # windows encoded together
-FULL_SCALE = 32768.0
 
 
 class Encoder:
@@ -91,7 +90,7 @@ class Encoder:
         def work() -> None:
             audio = self.audio[: batch * frames * FRAME].view(batch, frames * FRAME)
             ends, slots = self.input[: 2 * batch].view(2, batch).unbind()
-            mel = self.log_mel(audio / FULL_SCALE, ends)
+            mel = self.log_mel(audio / float(FULL_SCALE), ends)
             self.network.remember(self.network.encode(mel), cache, slots)
 
         return ("encode", cache.positions, batch, frames), work

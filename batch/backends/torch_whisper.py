@@ -57,7 +57,8 @@ class TorchWhisperBackend:
         said = generation(folder)
         self.vocabulary = Vocabulary(folder, is_multilingual=said["is_multilingual"])
         self.languages = self.vocabulary.languages
-        begin = DeviceApart if (not on_cpu if apart is None else apart) else Recipe.make
+        is_apart = not on_cpu if apart is None else apart
+        begin = DeviceApart if is_apart else Recipe.make
         self.replicas: list[Device] = []
         try:
             for number in numbers:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, BinaryIO, Final
 from uuid import UUID, uuid5
@@ -228,10 +227,10 @@ class Creation:
             if fields.url is None:
                 raise BadMessage("url: is missing", field="url", allowed="http:// or https://")
             source = Source("url", fields.url)
-        job = await jobs.submit(replace(self._request(owner, fields, source), id=name))
+        job = await jobs.submit(self._request(name, owner, fields, source))
         return await _shown(jobs, request, job, 201)
 
-    def _request(self, owner: str, fields: JobFields, source: Source) -> JobRequest:
+    def _request(self, name: str, owner: str, fields: JobFields, source: Source) -> JobRequest:
         if "format" in fields.model_fields_set:
             message = "format: is chosen when the transcript is read"
             raise BadMessage(message, field="format")
@@ -253,6 +252,7 @@ class Creation:
                 exclude={"url", "webhook_url", "webhook_header_name", "webhook_header_value"},
             ),
             webhooks=fields.webhooks,
+            id=name,
         )
 
 
