@@ -113,13 +113,15 @@ class Gate:
 
     async def socket(self, socket: WebSocket, *, query_first: bool = False) -> Caller:
         """A temporary token will do, in the header or the query. `query_first`: the header may be
-        for somebody else. Raises what `request` raises.
+        for somebody else.
+
+        Raises what `request` raises.
         """
         is_open = self._is_open(socket)
         local_only = is_open and self.reach == "local"
         check_origin(socket, self.options.origins, local_only=local_only)
-        places = (_in_query, _in_header) if query_first else (_in_header, _in_query)
-        presented = next(filter(None, (place(socket) for place in places)), "")
+        header, query = _in_header(socket), _in_query(socket)
+        presented = (query or header) if query_first else (header or query)
         if tokens.looks_like_one(presented):
             return await self._with_token(socket, presented, "stream")
         if is_open:
