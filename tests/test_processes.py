@@ -105,6 +105,17 @@ def test_another_is_begun_in_its_place(spread: Processes) -> None:
     assert not spread.is_own_needed
 
 
+def test_of_one_that_ends_before_it_is_ready_nothing_is_left(spread: Processes) -> None:
+    kept = spread.others[1]
+    kill(spread, 1)
+    assert [said(spread) for _ in range(4)] == ["Hello, good morning."] * 4
+    until(lambda: len(spread.others) == 2 and kept is spread.others[0])
+    another = spread.others[1]
+    another.process.kill()
+    until(lambda: spread.others == [kept] and another.process.returncode is not None)
+    assert said(spread) == "Hello, good morning."
+
+
 def test_no_more_are_begun_than_may_be(spread: Processes) -> None:
     spread.left = 1
     kill(spread, 2)

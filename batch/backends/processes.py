@@ -193,6 +193,7 @@ class Processes:
                 threading.Thread(target=self._begin_one, name=name, daemon=True).start()
 
     def _begin_one(self) -> None:
+        lane = None
         try:
             with self.lock:
                 if self.is_closed:
@@ -201,12 +202,21 @@ class Processes:
                 self.others.append(lane)
             lane.wait()
         except (LaneGone, OSError):
-            if not self.is_closed:
-                logger.warning("a process of the model could not be begun; the others go on")
+            self._not_begun(lane)
             return
         with self.lock:
             self.ready += 1
         self.free.put(lane)
+
+    def _not_begun(self, lane: Lane | None) -> None:
+        with self.lock:
+            if self.is_closed:
+                return
+            if lane is not None:
+                self.others.remove(lane)
+        logger.warning("a process of the model could not be begun; the others go on")
+        if lane is not None:
+            lane.close()
 
     def close(self) -> None:
         """Nothing is to be decoded any more. Idempotent."""
