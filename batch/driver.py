@@ -16,20 +16,22 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSClient, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+from dbos import DBOS, DBOSClient, DBOSConfig, Queue, SetEnqueueOptions, SetWorkflowID
 from dbos import error as dbos_error
 from sqlalchemy.exc import SQLAlchemyError
 
 from batch.database import open_engine
 from batch.job import JobsUnavailable
 from batch.job_options import JobOptions
+from batch.queue_worker import QueueWorker
 from batch.steps import Steps
 
 NAME: Final = "stentor"
 SCHEMA: Final = "stentor_workflows"  # in PostgreSQL
 QUEUE: Final = "jobs"
 JOB: Final = "job"
-# A job starts at the next poll; a poll costs about 3 ms, also when there are no jobs.
+# A job wakes the queue where it is submitted. A poll finds what another server has left, and what
+# waited for its turn; it costs about 3 ms, also when there are no jobs.
 POLL_SECONDS: Final = 0.25
 THREADS_MAX: Final = 8  # each of them competes with the engine's loop for the interpreter
 # Raised when the steps or their order change: jobs begun before are then begun anew.
@@ -74,6 +76,7 @@ class Driver:
             )
         self.loop: asyncio.AbstractEventLoop | None = None
         self.engine: sa.Engine | None = None
+        self.worker: QueueWorker | None = None
         self.is_open = False
         self.beginning = asyncio.Lock()  # of the loop that there is between a start and a close
         self.run_job: Workflow = self._job
@@ -88,14 +91,11 @@ class Driver:
             quiet.addFilter(_is_news)
             quiet.setLevel(logging.WARNING)
         try:
-            config = self._config()
-            # Before the launch: a queue made later is looked at after a second only.
-            DBOS.migrate(config["system_database_url"] or "", schema=SCHEMA)
-            with self._client() as client:
-                self._make_queue(client)
-            DBOS(config=config)
+            dbos = DBOS(config=self._config())
+            DBOS.listen_queues([])  # it would poll the queue beside the worker
             self._register()
             DBOS.launch()
+            self.worker = QueueWorker(dbos, self._make_queue())
         except BaseException:
             self._shut()
             raise
@@ -115,12 +115,13 @@ class Driver:
         finally:
             client.destroy()
 
-    def _make_queue(self, client: DBOSClient) -> None:
-        client.register_queue(
+    def _make_queue(self) -> Queue:
+        return DBOS.register_queue(
             QUEUE,
             worker_concurrency=self.options.running_max,
             partition_concurrency=min(self.options.owner_running_max, self.options.running_max),
             polling_interval_sec=POLL_SECONDS,
+            on_conflict="always_update",
         )
 
     def _config(self) -> DBOSConfig:
@@ -147,6 +148,9 @@ class Driver:
             self._shut()
 
     def _shut(self) -> None:
+        if self.worker is not None:
+            self.worker.close()
+            self.worker = None
         DBOS.destroy(destroy_registry=True)
         if self.engine is not None:
             self.engine.dispose()
@@ -220,6 +224,8 @@ class Driver:
         options = SetEnqueueOptions(queue_partition_key=owner, priority=number)
         with SetWorkflowID(job), options:
             DBOS.enqueue_workflow(QUEUE, self.run_job, job)
+        if (worker := self.worker) is not None:  # nor is it being closed
+            worker.wake()
 
     def stop(self, job: str) -> None:
         if self.loop is not None and self.loop.is_running():

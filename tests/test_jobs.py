@@ -63,16 +63,13 @@ async def test_an_upload_becomes_a_transcript(jobs: Jobs, speech: list[Recording
     assert text_of(transcript) == speech[0].text
 
 
-async def test_a_job_starts_without_waiting_for_a_second_to_pass(
-    jobs: Jobs, speech: list[Recording]
-) -> None:
+async def test_a_job_starts_within_200_ms(jobs: Jobs, speech: list[Recording]) -> None:
     waits = []
     for _ in range(5):
         found = await ended(jobs, await submit(jobs, speech[0]))
         assert found.started is not None
         waits.append((found.started - found.created).total_seconds())
-    # The queue by itself looks once a second; how soon it is on a quiet machine bench.jobs tells.
-    assert sorted(waits)[2] < 0.4
+    assert sorted(waits)[2] < 0.2
 
 
 async def test_a_url_is_fetched(jobs: Jobs, speech: list[Recording], listener: Listener) -> None:
