@@ -10,6 +10,9 @@ from threading import get_ident
 import numpy as np
 import psutil
 
+from batch.backends.base import Backend
+from batch.backends.torch_apart import DeviceApart
+from batch.backends.torch_whisper import TorchWhisperBackend
 from batch.engine import Engine
 from batch.meter import thread_clock
 
@@ -62,7 +65,7 @@ async def watched(engine: Engine) -> AsyncIterator[Host]:
             "loop": time.thread_time,
             "vad": thread_clock(vad),
             "process": time.process_time,
-            "device_processes": _children(),
+            "device_processes": _devices(engine.backend),
         }
     )
     looking = asyncio.create_task(host.look())
@@ -74,16 +77,27 @@ async def watched(engine: Engine) -> AsyncIterator[Host]:
             await looking
 
 
-def _children() -> Callable[[], float]:
-    """Processor seconds of the processes that this one began and that run."""
-    children = psutil.Process().children(recursive=True)
+def _devices(backend: Backend) -> Callable[[], float]:
+    """Processor seconds of the processes that the backend's devices have, while they run: what
+    else this process may have begun is none of them."""
+    devices = backend.replicas if isinstance(backend, TorchWhisperBackend) else []
+    pids = [device.process.pid for device in devices if isinstance(device, DeviceApart)]
+    processes = [found for pid in pids for found in _with_children(pid)]
 
     def spent() -> float:
         found = 0.0
-        for child in children:
+        for process in processes:
             with suppress(psutil.Error):  # it has ended
-                times = child.cpu_times()
+                times = process.cpu_times()
                 found += times.user + times.system
         return found
 
     return spent
+
+
+def _with_children(pid: int) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:  # it has ended
+        return []

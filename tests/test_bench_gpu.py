@@ -30,6 +30,7 @@ from bench import (
 )
 from bench.gpu_audio import frame, sentences, speaker
 from bench.gpu_budget import Budget, timed
+from bench.gpu_host import watched
 from bench.gpu_timeline import Timeline
 from bench.shape_sizes import SHAPES, Shape
 from streaming.events import SAMPLE_RATE, Decode, Kind
@@ -333,6 +334,20 @@ async def test_its_streams_are_served_and_the_host_is_measured() -> None:
     assert figures["dropped_seconds"] == 0
     assert 1 < figures["partials_per_stream_second"] < 20
     assert 0 < figures["vad_cores"] < 1
+    assert figures["device_processes_cores"] == 0
+
+
+async def test_only_the_processes_of_its_devices_count_as_such() -> None:
+    backend = gpu_idle.IdleBackend(gpu_idle.Device(), apart=False)
+    busy = await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass")
+    try:
+        async with Engine(backend, gpu_live.OPTIONS) as engine, watched(engine) as host:
+            await asyncio.sleep(0.5)
+            figures = host.figures()
+    finally:
+        busy.kill()
+        await busy.wait()
+        backend.close()
     assert figures["device_processes_cores"] == 0
 
 
