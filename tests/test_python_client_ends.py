@@ -138,3 +138,25 @@ async def test_what_is_cut_off_twice_is_told_once_with_all_that_was_heard_of_it(
 
     told = await told_until_it_is_given_up(cut_off, sooner, refusing)
     assert told == (["My phone numb"], 1)
+
+
+async def test_utterances_keep_their_numbers_where_a_channel_has_said_nothing_yet() -> None:
+    async def script(talk: Talk) -> None:
+        await talk.ready()
+        await talk.hear("audio")
+        final = {"channel": 0, "utterance": 1, "start": 0.0, "end": 0.02}
+        await talk.say("final", seq=1, text="one", reason="silence", **final)
+
+    async def other(talk: Talk) -> None:
+        await talk.ready()
+        await talk.hear("stop")
+        final = {"channel": 0, "utterance": 1, "start": 0.02, "end": 0.04}
+        await talk.say("final", seq=1, text="two", reason="stop", **final)
+        await talk.say("done", seq=2, account={})
+        await talk.socket.close()
+
+    events: list[Event] = []
+    async with wrong_server(script, forgotten, other) as server:
+        await hear(Live(Source([BLOCK], channels=2), Server(server.url)), events)
+    finals = [(event.text, event.utterance) for event in events if event.type == "final"]
+    assert finals == [("one", 1), ("two", 2)]

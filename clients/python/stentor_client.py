@@ -658,8 +658,6 @@ class Live:
 
     def _shift(self, fields: dict[str, Any]) -> None:
         """From the times of a session to those of the recording."""
-        if not self.begun:
-            return
         for timed in (fields, *fields.get("words", ())):
             for name in {"start", "end", "at"} & timed.keys():
                 timed[name] = round(timed[name] + self.begun / self.start["sample_rate"], 3)
