@@ -32,7 +32,7 @@ STREAMING_MAY_IMPORT = {
 
 FILE_LINES_MAX = 400
 # The client is one file, so that it can be copied.
-LONGER = {"clients/python/stentor_client.py": 850}
+LONGER = {"clients/python/stentor_client.py": 830}
 FUNCTION_LINES_MAX = 70
 PARAMETERS_MAX = 6
 

@@ -211,12 +211,6 @@ class Event:
     fields: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
 
-def _event(fields: dict[str, Any]) -> Event:
-    """Raises TypeError."""
-    words = tuple(Word(**_known(Word, word)) for word in fields.get("words", ()))
-    return Event(**_known(Event, fields), words=words, fields=fields)
-
-
 def _tells(event: Event, cut_off: Event) -> bool:
     """Whether another session says what one could not say to its end."""
     alike = ("type", "channel") if event.type == "final" else ("type", "id")
@@ -295,11 +289,11 @@ def microphone(device: str | int | None = None) -> Source:
     """The system's microphone, or the one named. Raises OSError where there is none."""
     try:
         import sounddevice  # here, because it needs PortAudio
+
+        rate = round(sounddevice.query_devices(device, "input")["default_samplerate"])
     except OSError as error:
         hint = "install PortAudio (apt install libportaudio2, brew install portaudio)"
         raise OSError(f"{error}: {hint}, or use a file") from error
-    try:
-        rate = round(sounddevice.query_devices(device, "input")["default_samplerate"])
     except (sounddevice.PortAudioError, ValueError) as error:
         raise OSError(f"no microphone can be opened: {error}") from error
 
@@ -312,11 +306,11 @@ def microphone(device: str | int | None = None) -> Source:
             elif heard.qsize() == WAITING_BLOCKS_MAX:
                 heard.put_nowait(b"")  # what comes now is lost: no gap is made in what was said
 
-        def put(block: Any, frames: int, at: Any, status: Any) -> None:
+        def put(block: Any = b"", *_: Any) -> None:  # without one, it has ended
             loop.call_soon_threadsafe(hear, bytes(block))
 
-        options = {"dtype": "int16", "blocksize": round(rate * BLOCK_SECONDS), "callback": put}
-        options["finished_callback"] = lambda: loop.call_soon_threadsafe(hear, b"")
+        options = {"dtype": "int16", "blocksize": round(rate * BLOCK_SECONDS)}
+        options |= {"callback": put, "finished_callback": put}
         try:
             with sounddevice.RawInputStream(rate, device=device, channels=1, **options):
                 while block := await heard.get():
@@ -336,7 +330,7 @@ class Kept:
     packed: bytes
     start: int
     end: int
-    is_open: bool  # a marker that has not come back
+    is_open: bool  # a marker that has not come back, or the end
 
 
 class Live:
@@ -419,7 +413,7 @@ class Live:
 
     def _keep(self, kind: str, fields: dict[str, Any], start: int, end: int) -> None:
         packed = msgpack.packb({"type": kind, **fields})
-        self.kept.append(Kept(kind, packed, start, end, kind == "marker"))
+        self.kept.append(Kept(kind, packed, start, end, kind in ("marker", "stop")))
         self.size += MESSAGE_BYTES + len(packed)
         if kind == "configure":
             self.asked[self.first + len(self.kept) - 1] = fields
@@ -432,18 +426,17 @@ class Live:
             self.start |= options | ({"endpointing": endpointing} if endpointing else {})
 
     async def _feed(self, source: Source) -> None:
-        blocks = aiter(source)
         try:
-            async for block in blocks:
-                if self.is_stopped:
-                    return
-                await self.send(block)
-        finally:
-            try:
+            async with contextlib.AsyncExitStack() as ending:
+                blocks = aiter(source)
                 if isinstance(blocks, abc.AsyncGenerator):
-                    await blocks.aclose()
-            finally:
-                self.stop()  # also when the source fails: what came before is transcribed
+                    ending.push_async_callback(blocks.aclose)
+                async for block in blocks:
+                    if self.is_stopped:
+                        return
+                    await self.send(block)
+        finally:
+            self.stop()  # also when the source fails: what came before is transcribed
 
     async def _pump(self, socket: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):  # who reads from it will hear of that
@@ -478,7 +471,6 @@ class Live:
     async def _connections(self) -> abc.AsyncGenerator[Event, None]:
         while True:
             self.error, was_ready = None, False
-            why: StentorError = ConnectionLost(f"{self.server.name}: the connection was closed")
             try:
                 async with (
                     self.server.connected() as socket,
@@ -488,10 +480,9 @@ class Live:
                         was_ready = True
                         yield event
             except (OSError, WebSocketException, httpx.RequestError) as broken:
-                why = self._why(broken)
-            if self.is_done and self.error is None:
-                return
-            why = self.error or why
+                if self.is_done and self.error is None:
+                    return
+                why = self.error or self._why(broken)
             if was_ready and why.code in GONE + PASSING:
                 yield Event("lost", message=str(why))
             try:
@@ -514,7 +505,7 @@ class Live:
         return ConnectionLost(message)
 
     async def _converse(self, socket: ClientConnection) -> abc.AsyncGenerator[Event, None]:
-        """One connection, to its end."""
+        """One connection, until it breaks: who reads from it raises that, also after `done`."""
         resume = {"type": "resume", **self.session, "seq": self.seq}
         await socket.send(msgpack.packb(resume if self.session else self.start))
         patience: float | None = CONNECT_SECONDS_MAX
@@ -534,9 +525,6 @@ class Live:
                     pump = pump or asyncio.create_task(self._pump(socket))
                     patience = self.silence_seconds_max
                 yield event
-        except ConnectionClosed:
-            if not self.is_done:
-                raise
         finally:
             if pump is not None:
                 pump.cancel()
@@ -572,7 +560,8 @@ class Live:
             self.asked.pop(max((n for n in self.asked if name in self.asked[n]), default=0), None)
         self.patience.worked()
         self._shift(fields)
-        event = _event(fields)
+        words = tuple(Word(**_known(Word, word)) for word in fields.get("words", ()))
+        event = Event(**_known(Event, fields), words=words, fields=fields)
         if kind == "final":
             self.utterances = max(self.utterances, event.utterance)
         self.cut_off = [kept for kept in self.cut_off if not _tells(event, kept)]
@@ -590,7 +579,8 @@ class Live:
             case "final":
                 self.answered[event.channel] = round(event.end * self.start["sample_rate"])
             case "marker":
-                if marker := next((kept for kept in self.kept if kept.is_open), None):
+                is_asked = (kept for kept in self.kept if kept.kind == "marker" and kept.is_open)
+                if marker := next(is_asked, None):
                     marker.is_open = False
             case "done":
                 self.is_done = True
@@ -639,8 +629,6 @@ class Live:
                 if kept.kind == "audio":
                     fields["audio"] = self._without_answered(kept, fields["audio"])
                 self._keep(fields.pop("type"), fields, kept.start, kept.end)
-        if self.is_stopped and not (self.kept and self.kept[-1].kind == "stop"):
-            self._keep("stop", {}, self.samples, self.samples)
         self.begun = self.kept[0].start if self.kept else self.samples
         self.session, self.is_done = {}, False
         self.seq = self.sent = self.taken = 0
@@ -709,7 +697,7 @@ class Upload(io.FileIO):
         return block
 
 
-class Files:
+class Files(contextlib.AbstractAsyncContextManager["Files"]):
     """Files as jobs of the server. Use as `async with`; several may be transcribed at once.
 
     `report` is told `sent` bytes, then `transcribed` seconds; `options` are those of docs/jobs.md.
@@ -723,9 +711,6 @@ class Files:
             headers=self.server.headers,
             timeout=httpx.Timeout(60, connect=CONNECT_SECONDS_MAX),
         )
-
-    async def __aenter__(self) -> "Files":
-        return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self.http.aclose()
@@ -742,8 +727,12 @@ class Files:
 
     async def send(self, path: str | Path, report: Report | None = None, **options: Any) -> str:
         """The id of a new job, which goes on whatever becomes of this program."""
-        name = Path(path).name.encode(errors="replace").decode()
-        with Upload(_regular(path)) as file:
+        path = Path(path)
+        # An upload needs a size, and may have to begin anew.
+        if path.exists() and not path.is_file():
+            raise OSError(f"{path} is not a file")
+        name = path.name.encode(errors="replace").decode()
+        with Upload(str(path)) as file:
             file.report = report
             more: dict[str, Any] = {"files": {"file": (name, file)}, "data": options}
             once = {"idempotency-key": str(uuid.uuid4())}  # an answer may be lost
@@ -802,13 +791,6 @@ class Files:
             # Of something in between: the server is not there, or is asked too much.
             is_passing = answer.status_code in (429, 502, 503, 504)
             return ConnectionLost(message) if is_passing else StentorError("not_stentor", message)
-
-
-def _regular(path: str | Path) -> str:
-    """An upload needs a size, and may have to begin anew."""
-    if Path(path).exists() and not Path(path).is_file():
-        raise OSError(f"{path} is not a file")
-    return str(path)
 
 
 def _error(fields: dict[str, Any], kind: type[StentorError] = StentorError) -> StentorError:
