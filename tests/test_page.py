@@ -5,6 +5,7 @@ import json
 import re
 import wave
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -54,6 +55,35 @@ async def test_captions_follow_the_microphone(server_url: str, voice: tuple[Path
             await downloaded(page, page.locator("#live-tools button:has-text('JSON')"))
         )
         assert text in json.dumps(saved, ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    ("motion", "seen"), [("no-preference", ["hidden", "visible"]), ("reduce", ["visible"])]
+)
+async def test_the_caret_of_a_partial_blinks_without_an_animation(
+    server_url: str, motion: Literal["no-preference", "reduce"], seen: list[str]
+) -> None:
+    async with opened(server_url) as page:
+        await page.emulate_media(reduced_motion=motion)
+        states, animations, after = await page.evaluate("""async () => {
+          const { Captions } = await import("/pages/captions.js");
+          const captions = new Captions();
+          const said = { channel: 0, utterance: 1, start: 0, end: 1, text: "one" };
+          captions.partial(said);
+          const text = document.querySelector("#partials .text");
+          const states = [];
+          for (let i = 0; i < 30; i += 1) {
+            states.push(getComputedStyle(text, "::after").visibility);
+            await new Promise((resolve) => setTimeout(resolve, 50));
+          }
+          const animations = document.getAnimations().length;
+          captions.final(said);
+          return [states, animations, document.querySelector("#partials").className];
+        }""")
+    assert states[0] == "visible"
+    assert sorted(set(states)) == seen
+    assert animations == 0
+    assert after == "transcript"
 
 
 @pytest.mark.parametrize("rate", [44_100, 48_000])

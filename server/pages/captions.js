@@ -5,6 +5,7 @@ import { make } from "./elements.js";
 import { render } from "./words.js";
 
 const NEAR_BOTTOM_PX = 80;
+const BLINK_MS = 550; // that a caret is there, and that it is not
 
 export class Captions {
   #finals = document.querySelector("#finals");
@@ -13,6 +14,7 @@ export class Captions {
   #scroll = document.querySelector("#scroll");
   #latest = document.querySelector("#latest");
   #open = new Map(); // the row of each utterance that is not final yet
+  #blinking = null;
   #following = true;
   #segments = [];
   #language = null;
@@ -55,6 +57,7 @@ export class Captions {
     this.#offset += seconds;
     // Words without a final stay readable; they are no part of what is exported.
     for (const row of this.#open.values()) row.classList.add("unfinished");
+    this.#blink(false);
     if (this.#finals.childElementCount + this.#open.size === 0) this.#empty.hidden = false;
   }
 
@@ -82,6 +85,7 @@ export class Captions {
       row.lastChild.append(make("span", "stable"), make("span", "unstable"));
       this.#open.set(key, row);
       this.#partials.append(row);
+      this.#blink();
     }
     const [stable, unstable] = row.lastChild.childNodes;
     if (stable.textContent !== settled) stable.textContent = settled;
@@ -93,6 +97,7 @@ export class Captions {
     const key = `${event.channel}/${event.utterance}`;
     this.#open.get(key)?.remove();
     this.#open.delete(key);
+    this.#blink();
     if (!event.text.trim()) return;
     const segment = this.#keep(event);
     const row = line("final", segment.start);
@@ -133,6 +138,16 @@ export class Captions {
   #dropPartials() {
     this.#partials.replaceChildren();
     this.#open.clear();
+    this.#blink();
+  }
+
+  // By a timer: an animation, though of two steps, has every frame drawn anew.
+  #blink(isOn = this.#open.size > 0) {
+    if (isOn === (this.#blinking !== null)) return;
+    clearInterval(this.#blinking);
+    const blink = () => this.#partials.classList.toggle("caret-off");
+    this.#blinking = isOn ? setInterval(blink, BLINK_MS) : null;
+    this.#partials.classList.remove("caret-off");
   }
 
   #look() {
