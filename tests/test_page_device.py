@@ -77,26 +77,71 @@ async def test_what_is_over_is_no_longer_complained_of(
         await expect(page.locator("#state")).to_have_text("Listening")
 
 
+# A canvas, its meter, and how many bars have been drawn.
+METER = """
+  const { LevelMeter } = await import("/client/index.js");
+  const canvas = document.createElement("canvas");
+  document.body.append(canvas);
+  const meter = new LevelMeter(canvas);
+  let drawn = 0;
+  for (const { prototype } of [CanvasRenderingContext2D, OffscreenCanvasRenderingContext2D]) {
+    const fill = prototype.fill;
+    prototype.fill = function () { drawn += 1; fill.call(this); };
+  }
+"""
+
+
 async def test_a_page_in_the_background_saves_up_no_drawing(server_url: str) -> None:
     async with opened(server_url) as page:
-        asked = await page.evaluate("""async () => {
-          const { LevelMeter } = await import("/client/index.js");
-          const [canvas, asked] = [document.createElement("canvas"), []];
-          document.body.append(canvas);
-          const meter = new LevelMeter(canvas);
-          const frame = window.requestAnimationFrame;
-          window.requestAnimationFrame = (draw) => asked.push(draw); // as nobody looks
+        unseen, seen = await page.evaluate(f"""async () => {{
+          {METER}
+          const look = (hidden) =>
+            Object.defineProperty(document, "hidden", {{ value: hidden, configurable: true }});
+          look(true);
           for (let i = 0; i < 100000; i += 1) meter.push(0.5);
+          const unseen = drawn;
+          look(false);
+          for (let i = 0; i < 3; i += 1) meter.push(0.5); // a bar
+          return [unseen, drawn];
+        }}""")
+    assert unseen == 0
+    assert 0 < seen <= 200
+
+
+async def test_a_level_is_drawn_without_a_frame_of_the_page(server_url: str) -> None:
+    async with opened(server_url) as page:
+        asked, drawn, ink = await page.evaluate(f"""async () => {{
+          {METER}
+          await new Promise((resolve) => setTimeout(resolve, 100)); // it has its size
+          let asked = 0;
+          const frame = window.requestAnimationFrame;
+          window.requestAnimationFrame = (draw) => {{ asked += 1; return frame(draw); }};
+          for (let i = 0; i < 30; i += 1) meter.push(0.5);
           window.requestAnimationFrame = frame;
-          const context = canvas.getContext("2d");
-          let drawn = 0;
-          const fill = context.fill.bind(context);
-          context.fill = () => { drawn += 1; fill(); };
-          for (const draw of asked) draw();
-          return [asked.length, drawn];
-        }""")
-    assert asked[0] == 1
-    assert 0 < asked[1] <= 200
+          await new Promise((resolve) => setTimeout(resolve, 300));
+          const copy = document.createElement("canvas").getContext("2d");
+          copy.drawImage(canvas, 0, 0);
+          const {{ data }} = copy.getImageData(0, 0, canvas.width, canvas.height);
+          return [asked, drawn, data.some(Boolean)];
+        }}""")
+    assert asked == 0
+    assert drawn == 10
+    assert ink
+
+
+async def test_a_canvas_may_have_a_second_meter_or_have_been_drawn_on(server_url: str) -> None:
+    async with opened(server_url) as page:
+        drawn = await page.evaluate(f"""async () => {{
+          {METER}
+          new LevelMeter(canvas);
+          const used = document.createElement("canvas");
+          document.body.append(used);
+          used.getContext("2d");
+          const other = new LevelMeter(used);
+          for (let i = 0; i < 30; i += 1) other.push(0.5);
+          return drawn;
+        }}""")
+    assert drawn == 10
 
 
 @pytest.mark.parametrize("delay", [0, 300])

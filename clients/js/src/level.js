@@ -3,9 +3,11 @@
 const FLOOR_DB = 54;
 const BAR_PX = 3;
 const GAP_PX = 2;
-const FRAMES_A_BAR = 2;
+const FRAMES_A_BAR = 3;
 const BARS_MAX = 200; // that wait to be drawn: a page in the background draws nothing
 const SPOKEN_EVERY = 16; // frames between two values for assistive technology
+
+const surfaces = new WeakMap(); // of canvases: what is drawn on
 
 /** A peak, 0 to 1 of full scale, as 0 to 1 of what can be heard: 54 dB. */
 export function levelOf(peak) {
@@ -16,6 +18,7 @@ export function levelOf(peak) {
 /** On a canvas, in the text colour that the canvas has while a bar is drawn. */
 export class LevelMeter {
   #canvas;
+  #surface;
   #context;
   #scale = 1;
   #count = 0;
@@ -24,7 +27,8 @@ export class LevelMeter {
 
   constructor(canvas) {
     this.#canvas = canvas;
-    this.#context = canvas.getContext("2d");
+    this.#surface = surfaceOf(canvas);
+    this.#context = this.#surface.getContext("2d");
     new ResizeObserver(() => this.clear()).observe(canvas);
   }
 
@@ -35,14 +39,14 @@ export class LevelMeter {
     if (this.#count % FRAMES_A_BAR) return;
     this.#waiting.push(levelOf(this.#peak));
     this.#peak = 0;
-    if (this.#waiting.length === 1) requestAnimationFrame(() => this.#drawWaiting());
     if (this.#waiting.length > BARS_MAX) this.#waiting.shift();
+    if (!document.hidden) this.#drawWaiting();
   }
 
   clear() {
     this.#scale = window.devicePixelRatio || 1;
-    this.#canvas.width = Math.round(this.#canvas.clientWidth * this.#scale);
-    this.#canvas.height = Math.round(this.#canvas.clientHeight * this.#scale);
+    this.#surface.width = Math.round(this.#canvas.clientWidth * this.#scale);
+    this.#surface.height = Math.round(this.#canvas.clientHeight * this.#scale);
     this.#speak(0);
   }
 
@@ -56,17 +60,34 @@ export class LevelMeter {
 
   // What is there moves on by a bar: drawing all of it anew costs several times as much.
   #draw(level) {
-    const { width, height } = this.#canvas;
+    const { width, height } = this.#surface;
     if (!width || !height) return;
     const context = this.#context;
     const [bar, step] = [BAR_PX, BAR_PX + GAP_PX].map((px) => Math.round(px * this.#scale));
     context.globalCompositeOperation = "copy";
-    context.drawImage(this.#canvas, -step, 0);
+    context.drawImage(this.#surface, -step, 0);
     context.globalCompositeOperation = "source-over";
     context.fillStyle = getComputedStyle(this.#canvas).color;
     const tall = Math.max(2 * this.#scale, level * height);
     context.beginPath();
     context.roundRect(width - bar, (height - tall) / 2, bar, tall, bar / 2);
     context.fill();
+  }
+}
+
+/**
+ * What is drawn on: it is shown without a frame of the whole page, which costs several times as
+ * much as a bar. A canvas gives it away once.
+ */
+function surfaceOf(canvas) {
+  if (!surfaces.has(canvas)) surfaces.set(canvas, transferred(canvas));
+  return surfaces.get(canvas);
+}
+
+function transferred(canvas) {
+  try {
+    return canvas.transferControlToOffscreen();
+  } catch {
+    return canvas; // the browser is too old for it, or somebody has drawn on the canvas
   }
 }
