@@ -250,18 +250,39 @@ def test_a_forced_end_of_nothing_has_an_empty_final() -> None:
 # ---- channels
 
 
-def test_no_message_is_longer_than_clients_take() -> None:
+LONG_SAID = "word, " * 240  # what is said in half a minute, at the most
+
+
+@pytest.mark.parametrize("to", ["w" * 1000, "\u754c" * 1000, "\U0001f3a4" * 1000])
+def test_no_message_is_longer_than_clients_take(to: str) -> None:
     labels = [f"{number}" * 100 for number in range(8)]
-    found = started(
-        diarization="channel",
-        channel_diarization_labels=labels,
-        transcript_filtering_config={"replacements": [{"from": "word", "to": "w" * 1000}]},
-    )
-    most = "word, " * 240  # what is said in half a minute, at the most
-    lengths = [len(message) for message in found.encode(final(most))]
-    assert 240_000 < max(lengths) < 1 << 20
+    rules: Fields = {"replacements": [{"from": "word", "to": to}]}
+    channels: Fields = {"diarization": "channel", "channel_diarization_labels": labels}
+    found = started(**PARTIALS, **channels, transcript_filtering_config=rules)
+    open_ = list(found.encode(partial(LONG_SAID)))
+    finals = list(found.encode(final(LONG_SAID)))
+    assert 240_000 < max(map(len, open_)) < 1 << 20
+    assert 240_000 < max(map(len, finals)) < 1 << 20
+    told_ = [read(message) for message in finals]
+    assert text(told_) == f"{to}, " * 240
+    starts = [r["start_time"] for m in told_ for r in m.get("results", []) if r["type"] == "word"]
+    assert len(starts) == 240
+    assert starts == sorted(starts)
+    assert read(open_[-1])["metadata"]["transcript"].startswith(f"{to}, {to}")
+
+
+def test_labels_of_channels_are_short() -> None:
     with pytest.raises(BadMessage, match="channel_diarization_labels"):
         started(diarization="channel", channel_diarization_labels=["a" * 101])
+
+
+def test_a_forced_final_of_several_messages_is_forced_in_all_of_them() -> None:
+    rules = {"replacements": [{"from": "word", "to": "\U0001f3a4" * 1000}]}
+    found = started(transcript_filtering_config=rules)
+    messages = told(found, final(LONG_SAID, reason=Reason.FINALIZE), Marked("x", samples(80_000)))
+    assert len(messages) > 3
+    assert all(message["forced"] for message in messages)
+    assert [message["message"] for message in messages].count("EndOfUtterance") == 1
 
 
 def test_each_channel_has_its_own_words_and_label() -> None:

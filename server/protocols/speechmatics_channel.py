@@ -1,8 +1,9 @@
 """What Speechmatics' real-time API tells of one channel: transcripts, and where utterances end."""
 
+import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from server.protocols.base import Message
 from server.protocols.speechmatics_messages import write
@@ -26,6 +27,11 @@ from streaming.events import (
     milliseconds,
 )
 from streaming.events import Final as FinalEvent
+
+# Clients take a message of a mebibyte, and replacements make long words.
+MESSAGE_LENGTH_MAX: Final = 1_000_000
+RESULT_LENGTH: Final = 500  # of a result without its text, at the most
+CHARACTER_LENGTH: Final = 12  # escaped, as a pair of surrogates
 
 
 class Channel:
@@ -76,7 +82,7 @@ class Channel:
             case Partial():
                 told = self.words.partial(event)
                 if told.final:
-                    yield self._final(told.final)
+                    yield from self._final(told.final)
                 yield from self._partial(told.open)
             case FinalEvent():
                 yield from self._closed(event)
@@ -92,7 +98,7 @@ class Channel:
             case Marked(at=at):
                 self.forces -= 1
                 if not self.is_forced:
-                    yield self._final((), milliseconds(at), forced=True)
+                    yield from self._final((), milliseconds(at), forced=True)
                 self.is_forced = False
                 said_until = self.pauses.told()
                 yield self._end(at if said_until is None else said_until, forced=True)
@@ -105,7 +111,7 @@ class Channel:
         self.is_forced = event.reason is Reason.FINALIZE
         if tokens or self.is_forced:
             more = {"forced": True} if self.is_forced else {}
-            yield self._final(tokens, milliseconds(event.end), **more)
+            yield from self._final(tokens, milliseconds(event.end), **more)
         if tokens or self.is_forced or self.is_shown:  # perhaps nobody said that
             yield from self._partial(())
         self.pauses.final(event.words[-1].end if event.words else None)
@@ -120,14 +126,16 @@ class Channel:
 
     # ---- messages
 
-    def _final(self, tokens: Sequence[Token], at: int = 0, **more: Any) -> Message:
-        return self._transcript("AddTranscript", tokens, at, **more)
+    def _final(self, tokens: Sequence[Token], at: int = 0, **more: Any) -> Iterator[Message]:
+        for part in parts_of(tokens):
+            yield self._transcript("AddTranscript", part, at, **more)
 
     def _partial(self, tokens: Sequence[Token]) -> Iterable[Message]:
         if not self.live.config.enable_partials:
             return []
         self.is_shown = bool(tokens)
-        return [self._transcript("AddPartialTranscript", tokens, self.words.floor)]
+        shown = next(parts_of(tokens))  # the rest is told by its final
+        return [self._transcript("AddPartialTranscript", shown, self.words.floor)]
 
     def _transcript(self, kind: str, tokens: Sequence[Token], at: int, **more: Any) -> Message:
         """`at`: where it is, in ms, with no words in it."""
@@ -149,3 +157,25 @@ class Channel:
     def _message(self, kind: str, metadata: dict[str, Any], **more: Any) -> Message:
         channel = {} if self.label is None else {"channel": self.label}
         return write(kind, format=FORMAT, **channel, metadata=metadata, **more)
+
+
+def parts_of(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
+    """As many at a time as one message holds; once where there are none."""
+    items = [item for token in tokens for item in token]
+    most = sum(RESULT_LENGTH + 2 * CHARACTER_LENGTH * len(item.text) for item in items)
+    if most <= MESSAGE_LENGTH_MAX:
+        yield tokens
+        return
+    begin = length = 0
+    for number, token in enumerate(tokens):
+        more = _length(token)
+        if length and length + more > MESSAGE_LENGTH_MAX:
+            yield tokens[begin:number]
+            begin, length = number, 0
+        length += more
+    yield tokens[begin:]
+
+
+def _length(token: Token) -> int:
+    """In a message, at the most: what is written is in its transcript and in a result."""
+    return sum(RESULT_LENGTH + 2 * len(json.dumps(item.text)) for item in token)
