@@ -192,7 +192,7 @@ class Fetcher:
                     )
                     response = await client.send(request, stream=True)
                     await response.aclose()
-                    return Posted(response.status_code)
+                    return Posted(response.status_code, is_insistent=message.is_insistent)
         except TimeoutError:
             return Posted(None, f"no answer within {seconds:g} s")
         except (Refused, httpx.LocalProtocolError, httpx.InvalidURL, ValueError) as error:

@@ -22,13 +22,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A request; its body is a form where there are parts."""
+    """A request; its body is a form where there are parts. `is_insistent`: whoever refuses it is
+    asked again."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     method: str = "POST"
     body: bytes = b""
     parts: Sequence[Part] = ()
+    is_insistent: bool = False
 
     @classmethod
     def of_json(
@@ -46,11 +48,12 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Posted:
     """`status` is that of HTTP; None, and `failure` says why, where there was no answer.
-    `is_vain`: nor will there be one."""
+    `is_vain`: nor will there be one. `is_insistent`: the message was."""
 
     status: int | None
     failure: str = ""
     is_vain: bool = False
+    is_insistent: bool = False
 
     @property
     def why(self) -> str:
@@ -64,4 +67,7 @@ class Posted:
         """Whether it has been told, or another try could only end alike."""
         if self.status is None:
             return self.is_vain
-        return 200 <= self.status < 300 or 400 <= self.status < 500 or self.status in MOVED
+        if not self.why:
+            return True
+        is_refused = 400 <= self.status < 500 or self.status in MOVED
+        return is_refused and not self.is_insistent

@@ -169,14 +169,15 @@ def test_each_is_tried_until_it_answers_and_the_job_tells_of_failures(
     sm: Api, receiver: Receiver
 ) -> None:
     with receiving() as other:
-        receiver.statuses = [503, 500]
+        receiver.statuses = [503, 401, 308]
         hooks = [{"url": url, "contents": ["jobinfo"]} for url in (receiver.url, other.url)]
         job = sm.done(notification_config=hooks)
-        receiver.wait(3)
+        receiver.wait(4)
         errors = sm.get(f"/{job}")["job"]["errors"]
         assert [error["message"] for error in errors] == [
             "notification failed: the answer was HTTP 503",
-            "notification failed: the answer was HTTP 500",
+            "notification failed: the answer was HTTP 401",
+            "notification failed: the answer was HTTP 308",
         ]
         assert sm.get(f"/{job}")["job"]["status"] == "done"
         assert len(other.told) == 1

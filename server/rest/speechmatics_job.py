@@ -7,6 +7,7 @@ What is kept: `config` (as it was given), `name` (the recording's), `notes` (wha
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import PurePosixPath
 from typing import Any, Final, Literal, NotRequired
@@ -220,7 +221,7 @@ class _Writer:
 
 def _message(job: Job, told: Notification, writer: _Writer) -> Message:
     """A single content is the body itself; several, and what nobody chose, come as a form. Of a
-    job that was rejected there is only its info."""
+    job that was rejected there is only its info. Whatever is not 2xx is asked again."""
     contents: Sequence[Content] = ("transcript",) if told.contents is None else told.contents
     if job.status == "error":
         wants_info = told.contents is None or "jobinfo" in contents
@@ -230,13 +231,15 @@ def _message(job: Job, told: Notification, writer: _Writer) -> Message:
     url = _with_outcome(hook.url, job)
     headers = {"User-Agent": AGENT, **hook.headers}
     is_form = len(parts) > 1 or told.contents is None or "data" in contents
+    message = Message(url, headers, hook.method, is_insistent=True)
     if is_form:
-        return Message(url, headers, hook.method, parts=parts)
+        return replace(message, parts=parts)
     if not parts:
-        return Message(url, headers, hook.method)
+        return message
     (part,) = parts
     assert isinstance(part.content, bytes)
-    return Message(url, {"Content-Type": part.media_type, **headers}, hook.method, part.content)
+    typed = {"Content-Type": part.media_type, **headers}
+    return replace(message, headers=typed, body=part.content)
 
 
 def _with_outcome(url: str, job: Job) -> str:
