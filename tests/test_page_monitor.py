@@ -49,7 +49,8 @@ async def test_it_shows_what_the_server_does(server_url: str, speech: list[Recor
             await expect(plot(page, "Streams").locator("dd").first).to_have_text("1")
             await pushing
             await client.finish()
-        for title in ("Lag of partials", "Lag of finals", "Requests in a batch, mean"):
+        waits = "Waiting in the queue, 95 %"
+        for title in ("Lag of partials", "Lag of finals", waits, "Requests in a batch, mean"):
             await expect(plot(page, title).locator("dd").first).to_have_text(re.compile(r"^\d"))
         await expect(plot(page, "Capacity left").locator("path")).to_have_attribute(
             "d", re.compile(r"^M[\d.]+ [\d.]+L")

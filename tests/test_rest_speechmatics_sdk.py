@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soxr
 from speechmatics.batch import (
     AsyncClient,
     AuthenticationError,
@@ -28,8 +30,9 @@ from tests.access_rigs import Keyed, started_with_keys
 from tests.conftest import ROOT, Server
 from tests.job_rigs import Listener, listener, listening
 from tests.sdk_cache import node_modules_with, python_with
+from tests.sounds import media
 from tests.speechmatics_rigs import FETCHING, sm_server
-from tests.transcriber_rigs import HELLO, long_speech, wav
+from tests.transcriber_rigs import HELLO, long_speech, pcm, wav
 
 __all__ = ["listener", "sm_server"]
 
@@ -63,6 +66,22 @@ async def test_a_short_file_takes_one_request(sm_server: Server, form: FormatTyp
     told = job.transcript
     text = told.transcript_text if isinstance(told, Transcript) else told or ""
     assert "Hello" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec"), [("mp3", "libmp3lame"), ("ogg", "libopus"), ("mp4", "aac")]
+)
+async def test_the_type_is_found_in_the_data_whatever_its_label(
+    sm_server: Server, tmp_path: Path, kind: str, codec: str
+) -> None:
+    """The client says `audio/wav` of all it sends."""
+    file = tmp_path / f"hello.{kind}"
+    speech = soxr.resample(pcm("hello").astype(np.float32) / np.float32(32768), 16_000, 48_000)
+    file.write_bytes(media(speech[:, None], 48_000, kind, codec))
+    async with client(sm_server.url) as sdk:
+        told = await sdk.transcribe(str(file), transcription_config=ENGLISH)
+    assert isinstance(told, Transcript)
+    assert told.transcript_text.strip() == HEARD
 
 
 async def test_a_job_is_listed_and_deleted(sm_server: Server) -> None:
@@ -130,6 +149,19 @@ def test_the_blocking_client(sm_server: Server) -> None:
 def keyed_sm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
     with started_with_keys(tmp_path_factory.mktemp("keys"), *FETCHING) as found:
         yield found
+
+
+async def test_a_key_that_asks_too_often_is_told_in_their_words(keyed_sm: Keyed) -> None:
+    key = keyed_sm.make("hasty", requests_per_minute=2)
+    async with client(keyed_sm.url, key) as sdk:
+        for _ in range(2):
+            await sdk.list_jobs()
+        with pytest.raises(BatchError, match="429"):
+            await sdk.list_jobs()
+    with keyed_sm.client(key) as http:
+        answer = http.get("/v2/jobs")
+    assert answer.status_code == 429
+    assert answer.json()["error"] == "Max concurrent running jobs exceeded"
 
 
 async def test_keys_are_needed_and_temporary_ones_will_do(keyed_sm: Keyed) -> None:

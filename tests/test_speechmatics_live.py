@@ -10,8 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from speechmatics.rt import AudioEncoding, AudioFormat
 
 from tests.conftest import ROOT, Recording
+from tests.encodings import encoded, samples
 from tests.speechmatics_live import RAW, Heard, spoken, transcribed, words_of
 
 DOCS = (ROOT / "docs" / "speechmatics-realtime.md").read_text(encoding="utf-8")
@@ -80,3 +82,20 @@ async def test_raw_audio_in_odd_pieces(server_url: str, speech: list[Recording])
     assert heard.text == speech[HELLO].text + " "
     numbers = [message["seq_no"] for message in heard.of("AudioAdded")]
     assert numbers == list(range(1, len(speech[HELLO].pcm) // 1001 + 2))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "rate"),
+    [
+        (AudioEncoding.PCM_F32LE, 44_100),
+        (AudioEncoding.PCM_S16LE, 44_100),
+        (AudioEncoding.MULAW, 8000),
+    ],
+)
+async def test_raw_audio_in_each_encoding(
+    server_url: str, speech: list[Recording], encoding: AudioEncoding, rate: int
+) -> None:
+    audio = encoded(samples(speech[HELLO].pcm), encoding.value, rate)
+    heard = await transcribed(server_url, audio, AudioFormat(encoding=encoding, sample_rate=rate))
+    assert heard.text == speech[HELLO].text + " "
+    assert all("volume" not in result for final in heard.finals for result in final["results"])

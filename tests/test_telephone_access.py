@@ -204,6 +204,22 @@ async def test_a_signed_webhook_is_told_of_the_call(
     assert listener.posted[2][0] == "/own"
 
 
+async def test_a_webhook_that_says_no_is_left_alone(
+    tmp_path: Path, speech: list[Recording]
+) -> None:
+    with listening() as listener:
+        flags = configured(tmp_path, webhook_url=listener.url + "/all")
+        listener.statuses = [410]
+        more = ("--fetch.allow-private", "--jobs.webhook-wait-seconds", "0.1")
+        with running_server(*flags, *more) as server:
+            for number in (1, 2):
+                await one_call(server.url, new_id(), speech[0])
+                await asyncio.to_thread(listener.wait, number)
+                await asyncio.sleep(0.5)
+        assert len(listener.posted) == 2
+        assert listener.posted[0][2]["call"] != listener.posted[1][2]["call"]
+
+
 def assert_signed(headers: dict[str, str], body: Any) -> None:
     signature = {name.lower(): value for name, value in headers.items()}["x-stentor-signature"]
     at, mac = (part.partition("=")[2] for part in signature.split(","))

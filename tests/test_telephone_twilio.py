@@ -219,6 +219,26 @@ async def test_a_pause_in_which_nothing_is_sent_ends_a_sentence(
         await ended(reader)
 
 
+@pytest.mark.parametrize("tracks", [("inbound",), ("inbound", "outbound")])
+async def test_nothing_is_sent_to_twilio(
+    server_url: str, speech: list[Recording], tracks: tuple[str, ...]
+) -> None:
+    """Of a stream in one direction it takes nothing at all, of one in both no text."""
+    call = new_id()
+    mark = {"event": "mark", "streamSid": "MZ1", "mark": {"name": "said"}}
+    digit = {"event": "dtmf", "streamSid": "MZ1", "dtmf": {"track": "inbound_track", "digit": "7"}}
+    async with reading(server_url, call) as reader, carrier(server_url) as twilio:
+        await reader.wait_for("call")
+        await twilio.begin(call, *tracks)
+        audio = mulaw(speech[0].pcm)
+        await twilio.play(*(chunks(audio, track) for track in tracks), pace=0.004)
+        await twilio.say(mark, digit, stop(call))
+        await ended(reader)
+        assert [message async for message in twilio.socket] == []
+    assert reader.text(0) == speech[0].text
+    assert [event["digit"] for event in reader.of("digit")] == ["7"]
+
+
 async def test_telnyx_sends_both_tracks_without_saying_so(
     server_url: str, speech: list[Recording]
 ) -> None:

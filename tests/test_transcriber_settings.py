@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soxr
 
 from batch.job_options import FetchOptions
 from server.certificates import Authority
+from server.commands import transcriber as transcriber_command
 from server.speechmatics import audio
 from server.speechmatics.config import FetchData
 from server.speechmatics.options import TranscriberOptions
 from tests.conftest import ROOT, SPEECH
 from tests.file_site import Silent, site
+from tests.sounds import media
 from tests.transcriber_rigs import (
     HELLO,
     config,
@@ -37,6 +40,55 @@ from tests.transcriber_rigs import (
 def test_a_file_may_be_named_in_the_job(tmp_path: Path) -> None:
     job = config(tmp_path / "job.json", fetch_data={"url": f"file://{HELLO}"})
     assert text(document(transcriber("--job-config", job))) == "Hello, good morning."
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "rate"),
+    [
+        ("adts", "aac", 16_000),
+        ("mov", "aac", 48_000),
+        ("ipod", "aac", 44_100),
+        ("mpeg", "mp2", 48_000),
+        ("amr", "libopencore_amrnb", 8000),
+    ],
+)
+def test_the_type_of_other_files_is_found_in_the_data(
+    container: str, codec: str, rate: int
+) -> None:
+    speech = soxr.resample(pcm("hello").astype(np.float32) / np.float32(32768), 16_000, rate)
+    told = document(transcriber(audio=media(speech[:, None], rate, container, codec)))
+    assert text(told) == "Hello, good morning."
+
+
+# The container's own places, which a test cannot write to, are put elsewhere.
+MOUNTED = """
+import sys
+from pathlib import Path
+from server.__main__ import main
+from server.commands import transcriber
+from server.speechmatics import audio
+audio.INPUT, transcriber.CONFIG = map(Path, sys.argv[1:3])
+sys.exit(main(["transcriber", *sys.argv[3:]]))
+"""
+
+
+def test_audio_and_config_may_be_mounted_and_the_argument_counts_first(tmp_path: Path) -> None:
+    mounted = config(tmp_path / "config.json", {"punctuation_overrides": {"permitted_marks": []}})
+    named = config(tmp_path / "named.json")
+
+    def ran(*arguments: str | Path) -> str:
+        command = [sys.executable, "-c", MOUNTED, HELLO, mounted, *arguments]
+        options: dict[str, Any] = {"env": environment(), "cwd": ROOT, "timeout": 60}
+        return text(document(subprocess.run(command, input=b"", capture_output=True, **options)))
+
+    assert ran() == "Hello good morning"
+    assert ran("--job-config", named) == "Hello, good morning."
+
+
+def test_more_workers_than_cores_are_cut_to_them() -> None:
+    cores = len(os.sched_getaffinity(0))
+    assert transcriber_command._flags(["--parallel", "1"]).parallel == 1
+    assert transcriber_command._flags(["-parallel", "999"]).parallel <= cores
 
 
 def test_a_named_file_that_is_not_there(tmp_path: Path) -> None:
@@ -169,17 +221,30 @@ def test_words_are_replaced_spelled_and_stripped_of_marks(tmp_path: Path) -> Non
     assert text(told) == "Jello Goodmorning Ltd"
 
 
+def test_speakers_are_unknown_and_the_log_says_so(tmp_path: Path) -> None:
+    job = config(tmp_path / "job.json", {"diarization": "speaker"})
+    ran = transcriber("--job-config", job, "-stderr", audio=HELLO)
+    results = document(ran)["results"]
+    assert {item["alternatives"][0]["speaker"] for item in results} == {"UU"}
+    assert not any("volume" in item or "channel" in item for item in results)
+    assert b"speakers are not told apart, each word's speaker is UU" in ran.stderr
+    assert b"Transcribed 1 seconds of speech" in ran.stderr
+
+
 def test_what_is_not_offered_is_told_in_the_metadata(tmp_path: Path) -> None:
     job = config(
         tmp_path / "job.json",
         summarization_config={},
+        sentiment_analysis_config={},
+        auto_chapters_config={},
         topic_detection_config={"topics": ["a"]},
         audio_events_config={},
         translation_config={"target_languages": ["de"]},
     )
     told = document(transcriber("--job-config", job, audio=HELLO))
     metadata = told["metadata"]
-    assert metadata["summarization_errors"][0]["type"] == "unsupported_language"
+    for name in ("summarization", "sentiment_analysis", "auto_chapters"):
+        assert metadata[f"{name}_errors"][0]["type"] == "unsupported_language"
     assert metadata["topic_detection_errors"][0]["message"].startswith("topic_detection is not")
     assert metadata["translation_errors"] == [
         {
