@@ -5,7 +5,7 @@ import json
 import re
 import wave
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -123,6 +123,85 @@ window.AudioContext = class extends AudioContext {
   }
 };
 """
+
+
+async def test_it_is_sent_in_short_frames_in_the_language_that_is_chosen(
+    server_url: str, voice: tuple[Path, str]
+) -> None:
+    path, text = voice
+    async with opened(server_url, *microphone(path)) as page:
+        starts: list[dict[str, Any]] = []
+        lengths: list[int] = []
+
+        def note(frame: str | bytes) -> None:
+            if isinstance(frame, bytes):
+                lengths.append(len(frame))
+            elif '"start"' in frame:
+                starts.append(json.loads(frame))
+
+        page.on("websocket", lambda socket: socket.on("framesent", note))
+        await page.select_option("#language", "en")
+        await page.click("#record")
+        await expect(page.locator("#finals")).to_contain_text(text)
+        await page.select_option("#language", "de")
+        await page.reload()
+        await expect(page.locator("#language")).to_have_value("de")
+    (start,) = starts
+    assert start["language"] == "en"
+    frames_ms = {round(length / 2 / start["sample_rate"] * 1000) for length in lengths}
+    assert frames_ms
+    assert frames_ms <= set(range(20, 41))
+
+
+async def test_settled_words_look_different_and_the_level_follows_the_voice(
+    server_url: str, voice: tuple[Path, str]
+) -> None:
+    async with opened(server_url, *microphone(voice[0])) as page:
+        level = page.locator("#level")
+        await expect(level).to_have_attribute("aria-valuenow", "0")
+        await page.click("#record")
+        stable, unstable = (
+            page.locator(f"#partials .{name}").first for name in ("stable", "unstable")
+        )
+        await expect(stable).not_to_be_empty()
+        await expect(unstable).to_have_css("text-decoration-line", "underline")
+        await expect(stable).to_have_css("text-decoration-line", "none")
+        await expect(level).to_have_attribute("aria-valuenow", re.compile(r"^[3-9]\d$"))
+        assert await level.evaluate(DRAWN) > 0
+        await page.click("#mute")
+        await expect(level).to_have_attribute("aria-valuenow", "0")
+
+
+DRAWN = """canvas => {
+  const { width, height } = canvas;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+  return data.filter((_, at) => at % 4 === 3).reduce((sum, alpha) => sum + (alpha > 0), 0);
+}"""
+
+
+async def test_captions_are_copied_and_exported_in_each_form(
+    server_url: str, voice: tuple[Path, str]
+) -> None:
+    path, text = voice
+    async with opened(server_url, *microphone(path)) as page:
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write", "microphone"])
+        await page.click("#record")
+        await expect(page.locator("#finals")).to_contain_text(text)
+        await stopped(page)
+        tools = page.locator("#live-tools")
+        await tools.get_by_text("Copy", exact=True).click()
+        await expect(tools.get_by_text("Copied")).to_be_visible()
+        assert await page.evaluate("navigator.clipboard.readText()") == text
+        saved = {
+            form: await downloaded(page, tools.get_by_text(form, exact=True))
+            for form in ("TXT", "SRT", "VTT")
+        }
+    assert saved["TXT"] == text + "\n"
+    times = r"00:00:0\d{0}\d{{3}} --> 00:00:0\d{0}\d{{3}}"
+    cues = " ".join(saved["SRT"].split("\n")[2:]).strip()
+    assert re.fullmatch("1\n" + times.format(",") + r"\n.*\n", saved["SRT"], re.DOTALL)
+    assert cues == text
+    assert re.fullmatch(r"WEBVTT\n\n" + times.format(r"\.") + r"\n.*\n", saved["VTT"], re.DOTALL)
 
 
 async def test_a_microphone_that_is_refused_is_said_to_be(server_url: str) -> None:
