@@ -31,8 +31,11 @@ from streaming.events import (
     Word,
 )
 from streaming.options import EndpointingOptions
+from tests.access_rigs import Keyed, keyed
 from tests.conftest import ROOT, Recording
 from tests.sdk_cache import node_modules_with
+
+__all__ = ["keyed"]
 
 CLIENT = ROOT / "clients" / "js"
 TYPESCRIPT = "typescript@5.9.3"
@@ -63,12 +66,18 @@ def ran(
 
 
 def test_its_own_tests_pass(
-    node: str, server_url: str, speech: list[Recording], tmp_path: Path
+    node: str, server_url: str, keyed: Keyed, speech: list[Recording], tmp_path: Path
 ) -> None:
     said = max((r for r in speech if len(r.pcm) < 100_000), key=lambda r: len(r.pcm))
     pcm = tmp_path / "speech.pcm"
     pcm.write_bytes(said.pcm)
-    variables = {"STENTOR_URL": server_url, "STENTOR_PCM": str(pcm), "STENTOR_TEXT": said.text}
+    variables = {
+        "STENTOR_URL": server_url,
+        "STENTOR_PCM": str(pcm),
+        "STENTOR_TEXT": said.text,
+        "STENTOR_KEYED_URL": keyed.url,
+        "STENTOR_KEY": keyed.keys["web"],
+    }
     tests = sorted((CLIENT / "test").glob("*.test.js"))
     flags = ("--experimental-websocket", "--test", "--test-reporter=tap")
     output = ran(node, *flags, *tests, variables=variables)
