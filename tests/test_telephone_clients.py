@@ -8,13 +8,14 @@ import threading
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
 
-from server.protocols.base import Handshake, Start
+from server.protocols.base import Handshake, Message, Start
 from server.telephony.bridges import BRIDGES
+from server.telephony.bridges.jambonz import JambonzSpeech
 from server.telephony.bridges.linear import Linear
 from tests.access_rigs import WRONG, Keyed, keyed
 from tests.conftest import ROOT, Recording, free_port, running_server
@@ -134,11 +135,6 @@ def test_the_twiml_is_xml_with_a_stream(name: str) -> None:
     assert response.find(".//Stream") is not None
 
 
-def test_the_dial_plan_of_freeswitch_is_xml() -> None:
-    actions = ET.parse(FOLDER / "freeswitch" / "stentor.xml").getroot().iter("action")
-    assert any("rate=16k stereo 16k" in action.attrib.get("data", "") for action in actions)
-
-
 def test_what_vonage_makes_of_the_ncco_is_understood() -> None:
     (connect,) = json.loads((FOLDER / "vonage" / "ncco.json").read_text())
     endpoint = connect["endpoint"][0]
@@ -151,7 +147,42 @@ def test_what_vonage_makes_of_the_ncco_is_understood() -> None:
     assert bridge.call.id == endpoint["headers"]["call_id"]
 
 
-@pytest.mark.parametrize("name", ["listen.json", "transcribe.json"])
-def test_the_applications_of_jambonz_are_json(name: str) -> None:
-    verbs = [step["verb"] for step in json.loads((FOLDER / "jambonz" / name).read_text())]
-    assert verbs[0] == "answer"
+def started(linear: Linear, first: Message) -> tuple[int, int, str, tuple[str, ...]]:
+    """Rate, channels, bridge and tracks of a call that begins with that."""
+    (start,) = (c for c in linear.decode(first) if isinstance(c, Start))
+    assert linear.call is not None
+    call = linear.call
+    return start.audio.sample_rate, start.audio.channels, call.bridge, call.tracks
+
+
+def test_what_jambonz_makes_of_listen_is_understood() -> None:
+    answer, dial = json.loads((FOLDER / "jambonz" / "listen.json").read_text())
+    listen = dial["listen"]
+    assert answer["verb"] == "answer"
+    first = {name: listen[name] for name in ("sampleRate", "mixType")} | {"callSid": "1"}
+    told = started(Linear(Handshake(offered=("audio.jambonz.org",))), json.dumps(first))
+    assert told == (16_000, 2, "jambonz", ("caller", "callee"))
+
+
+def test_what_jambonz_makes_of_transcribe_is_understood() -> None:
+    steps = json.loads((FOLDER / "jambonz" / "transcribe.json").read_text())
+    assert [step["verb"] for step in steps] == ["answer", "transcribe", "dial"]
+    recognizer = steps[1]["recognizer"]
+    assert recognizer["vendor"] == "custom:stentor"
+    first = {"type": "start", "language": recognizer["language"], "sampleRateHz": 8000}
+    (start,) = JambonzSpeech(Handshake()).decode(json.dumps(first))
+    assert isinstance(start, Start)
+    assert start.options.language == "en"
+
+
+def test_what_freeswitch_makes_of_the_dial_plan_is_understood() -> None:
+    actions = ET.parse(FOLDER / "freeswitch" / "stentor.xml").getroot().iter("action")
+    (data,) = (a.attrib["data"] for a in actions if "uuid_audio_stream" in a.attrib.get("data", ""))
+    address, mix, rate = data.replace("${uuid}", "u1").partition(" start ")[2].rstrip(")}").split()
+    parts = urlsplit(address)
+    assert parts.path == "/telephony/freeswitch"
+    linear = Linear(Handshake(query=dict(parse_qsl(parts.query))))
+    assert (mix, rate) == ("stereo", "16k")
+    assert started(linear, bytes(640)) == (16_000, 2, "freeswitch", ("caller", "callee"))
+    assert linear.call is not None
+    assert linear.call.id == "u1"

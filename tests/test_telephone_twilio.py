@@ -139,6 +139,25 @@ async def test_a_full_server_says_so_at_the_start_and_keeps_the_calls_it_has(
     assert reader.text() == speech[0].text
 
 
+@pytest.mark.parametrize("fault", ["crashing", "broken"])
+async def test_an_error_of_ours_does_not_end_a_call(speech: list[Recording], fault: str) -> None:
+    """Twilio opens no stream a second time."""
+    call = new_id()
+    media = list(chunks(mulaw(speech[0].pcm)))
+    with running_server("--model", f"tests.faults:{fault}") as server:
+        async with reading(server.url, call) as reader, carrier(server.url) as twilio:
+            await reader.wait_for("call")
+            await twilio.begin(call)
+            await twilio.play(media, pace=0.004)
+            await reader.wait_for("error" if fault == "crashing" else "warning")
+            await twilio.play(media, pace=0.004)
+            assert twilio.socket.close_code is None
+            await twilio.say(stop(call))
+            await twilio.socket.close()
+            await reader.closed()
+    assert reader.text() == ""
+
+
 async def test_what_is_lost_becomes_silence(server_url: str, speech: list[Recording]) -> None:
     call = new_id()
     audio = mulaw(speech[0].pcm)
