@@ -191,6 +191,12 @@ def test_the_log_of_a_job_has_what_has_no_effect(worker: httpx.Client) -> None:
     assert lines == ["notification_config has no effect: whoever runs this sees it end"]
 
 
+def test_how_much_was_said_is_logged_by_job(capfd: pytest.CaptureFixture[str]) -> None:
+    with running("-stderr") as client:
+        job = done(client)
+    assert f"job {job}: Transcribed 1 seconds of speech" in capfd.readouterr().err
+
+
 def test_what_is_not_there_is_404(worker: httpx.Client) -> None:
     assert worker.get("/v2/jobs/none").json() == {
         "code": 404,
