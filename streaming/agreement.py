@@ -19,6 +19,7 @@ from streaming.events import END_MARKS, Word, samples
 AGE = samples(400)
 AGE_MARKED = samples(1000)  # of a word with an end mark: what follows often takes it back
 HALF_HEARD = samples(200)
+MARGIN = samples(350)
 CONFIDENCE_MIN = 0.6
 MARK_SURE = 0.9  # of a word with its mark, for the mark to be kept at once
 
@@ -91,4 +92,4 @@ class Agreement:
         age = AGE_MARKED if word.text[-1] in END_MARKS else AGE
         stood = since is not None and window_end - since >= age
         # Without tokens the model could not be made to keep it.
-        return stood and is_sure(word) and is_whole(word, window_end) and bool(word.tokens)
+        return stood and is_sure(word) and word.end <= window_end - MARGIN and bool(word.tokens)

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from streaming.agreement import AGE, HALF_HEARD, Agreement
+from streaming.agreement import AGE, HALF_HEARD, MARGIN, Agreement
 from streaming.events import Word, samples
 
 
@@ -42,10 +42,15 @@ def test_a_word_that_changes_starts_again() -> None:
 
 def test_a_word_at_the_edge_of_the_window_may_still_grow() -> None:
     agreement = Agreement()
-    edge = samples(600) + HALF_HEARD - 1
+    edge = samples(600) + MARGIN - 1
     agreement.push(words("turn on off"), edge)
-    agreement.push(words("turn on off"), edge + AGE)
+    grown = [
+        replace(word, end=word.end + AGE * (word.text == "on")) for word in words("turn on off")
+    ]
+    agreement.push(grown, edge + AGE)
     assert stable(agreement) == "turn"
+    agreement.push(grown, edge + AGE + 1)
+    assert stable(agreement) == "turn on"
 
 
 def test_a_word_stands_from_when_more_than_a_half_of_it_was_heard() -> None:
